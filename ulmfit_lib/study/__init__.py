@@ -1,0 +1,1 @@
+"""Experiments that a sceptic believes: seeds, records, statistics, claims, pictures."""
