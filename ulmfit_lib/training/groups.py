@@ -1,0 +1,132 @@
+"""Layer groups: which parameters share a learning rate and thaw together.
+
+Groups run from the bottom (close to the text) to the top (close to the
+answer), as fastai counts them, and hold every parameter exactly once.
+Introduced in the chapter *FitLaM*.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from torch import nn
+
+from ulmfit_lib.models.awd_lstm import LanguageModel
+from ulmfit_lib.models.classifier import TextClassifier
+
+Group = list[nn.Parameter]
+
+FITLAM_RATIO = 0.3  # lr of a layer over that of the layer above it, FitLaM v1
+ULMFIT_RATIO = 1 / 2.6  # the same, ULMFiT section 3.2
+
+
+def lm_groups(model: LanguageModel) -> list[Group]:
+    """``[lstm1, ..., lstmL, embedding + decoder]`` of a language model.
+
+    The decoder's weight *is* the embedding, so both ends of the network form
+    one group, the last, as in ULMFiT's released code. Usable as a
+    ``splitter`` of fastai's ``Learner``. Introduced in the chapter *FitLaM*.
+    """
+    tied_ends = [*model.encoder.embedding.parameters(), model.decoder_bias]
+    return [*_layers(model.encoder.layers), tied_ends]
+
+
+def classifier_groups(model: TextClassifier) -> list[Group]:
+    """``[embedding, lstm1, ..., lstmL, head]`` of a text classifier.
+
+    Usable as a ``splitter`` of fastai's ``Learner``. Introduced in the
+    chapter *FitLaM*.
+    """
+    return _layers(model.layer_groups())
+
+
+def discriminative_lrs(lr_max: float, n_groups: int, ratio: float) -> list[float]:
+    r"""One learning rate per group, bottom to top: :math:`\eta^{l} = ratio \cdot \eta^{l+1}`.
+
+    ``ratio`` is 0.3 in FitLaM, 1 / 2.6 in ULMFiT (section 3.2), 1 for equal
+    rates. Introduced in the chapter *FitLaM*.
+
+    Args:
+        lr_max: learning rate of the top group.
+        n_groups: number of groups.
+        ratio: learning rate of a group over that of the group above it.
+
+    Raises:
+        ValueError: ``n_groups`` or ``ratio`` is not positive, or ``lr_max`` is
+            negative.
+    """
+    if n_groups < 1 or not ratio > 0 or not lr_max >= 0:
+        raise ValueError(
+            f"lr_max={lr_max}, n_groups={n_groups}, ratio={ratio}: give a rate of 0 or more, "
+            "at least 1 group and a positive ratio"
+        )
+    return [lr_max * ratio ** (n_groups - 1 - i) for i in range(n_groups)]
+
+
+def layerwise_groups(
+    model: LanguageModel | TextClassifier, base_lr: float, ratio: float
+) -> list[dict[str, Any]]:
+    """Parameter groups with their learning rates, as any torch optimizer takes them.
+
+    Introduced in the chapter *FitLaM*.
+
+    Args:
+        model: a language model or classifier.
+        base_lr: learning rate of the top group.
+        ratio: learning rate of a group over that of the group above it.
+
+    Returns:
+        ``{"params": ..., "lr": ...}`` per group, bottom to top.
+
+    Raises:
+        TypeError: the groups of this kind of model are not known.
+        ValueError: as :func:`discriminative_lrs` and :func:`check_partition`.
+    """
+    groups = _groups_of(model)
+    check_partition(model, groups)
+    lrs = discriminative_lrs(base_lr, len(groups), ratio)
+    return [{"params": group, "lr": lr} for group, lr in zip(groups, lrs, strict=True)]
+
+
+def check_partition(model: nn.Module, groups: Sequence[Iterable[nn.Parameter]]) -> None:
+    """Make sure that every trainable parameter is in exactly one group.
+
+    A parameter in no group would never be trained; one in two groups would be
+    stepped twice per batch. Tied weights count once. Introduced in the
+    chapter *FitLaM*.
+
+    Raises:
+        ValueError: naming the parameter that is missing, repeated, or not the
+            model's.
+    """
+    names = {id(p): name for name, p in model.named_parameters()}
+    seen: dict[int, int] = {}
+    for number, group in enumerate(groups):
+        for p in group:
+            if id(p) not in names:
+                raise ValueError(f"group {number} holds a {tuple(p.shape)} tensor of another model")
+            if id(p) in seen:
+                raise ValueError(
+                    f"parameter {names[id(p)]} is in groups {seen[id(p)]} and {number}: "
+                    "it would be stepped twice per batch"
+                )
+            seen[id(p)] = number
+    for name, p in model.named_parameters():
+        if p.requires_grad and id(p) not in seen:
+            raise ValueError(f"parameter {name} is in none of the {len(groups)} groups")
+
+
+def _layers(modules: Iterable[nn.Module]) -> list[Group]:
+    return [list(module.parameters()) for module in modules]
+
+
+def _groups_of(model: nn.Module) -> list[Group]:
+    if isinstance(model, LanguageModel):
+        return lm_groups(model)
+    if isinstance(model, TextClassifier):
+        return classifier_groups(model)
+    raise TypeError(
+        f"no layer groups are known for {type(model).__name__}: "
+        "pass a LanguageModel or a TextClassifier"
+    )

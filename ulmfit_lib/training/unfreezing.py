@@ -1,0 +1,186 @@
+"""Which layer groups train when: plans as tables, and their application to a Learner.
+
+A plan is a tuple of :class:`Stage`; groups are counted from the bottom (0) to
+the top, so a plan can be printed, compared and joined (``gradual(5) +
+full(5)``) without any model. Introduced in the chapter *FitLaM*.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fastai.learner import Learner
+
+from ulmfit_lib.training.schedules import Schedule, slanted_triangular
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of a plan. Introduced in the chapter *FitLaM*."""
+
+    trainable: tuple[int, ...]  # group indices that train, 0 = bottom; the rest is frozen
+    epochs: int = 1  # passes over the training data
+    lr_max: float = 0.01  # largest learning rate of the top group
+    schedule: Schedule = slanted_triangular  # f(t, T, lr_max) over this stage's batches
+
+    def __post_init__(self) -> None:
+        if not self.trainable:
+            raise ValueError("trainable=(): a stage needs at least one group to train")
+        if min(self.trainable) < 0 or len(set(self.trainable)) < len(self.trainable):
+            raise ValueError(
+                f"trainable={self.trainable}: give different group indices, counted from 0"
+            )
+        if self.epochs < 1 or not self.lr_max >= 0:
+            raise ValueError(
+                f"epochs={self.epochs}, lr_max={self.lr_max}: give 1 epoch or more and a "
+                "learning rate of 0 or more"
+            )
+
+
+Plan = tuple[Stage, ...]
+
+
+def full(
+    n_groups: int, epochs: int = 1, lr_max: float = 0.01, schedule: Schedule = slanted_triangular
+) -> Plan:
+    """Everything trains from the start: one stage.
+
+    Source: "Full" in ULMFiT, table 7. Introduced in the chapter *FitLaM*.
+
+    Args:
+        n_groups: number of layer groups.
+        epochs: passes over the training data.
+        lr_max: largest learning rate of the top group.
+        schedule: over the stage's batches.
+
+    Raises:
+        ValueError: a number is out of range.
+    """
+    return (Stage(tuple(range(_count(n_groups))), epochs, lr_max, schedule),)
+
+
+def last_only(
+    n_groups: int, epochs: int = 1, lr_max: float = 0.01, schedule: Schedule = slanted_triangular
+) -> Plan:
+    """Only the top group trains: the encoder is a fixed feature extractor.
+
+    Source: "Last" in ULMFiT, table 7. Introduced in the chapter *FitLaM*.
+
+    Args:
+        n_groups: number of layer groups.
+        epochs: passes over the training data.
+        lr_max: largest learning rate of the top group.
+        schedule: over the stage's batches.
+
+    Raises:
+        ValueError: a number is out of range.
+    """
+    return (Stage((_count(n_groups) - 1,), epochs, lr_max, schedule),)
+
+
+def gradual(
+    n_groups: int,
+    n_stages: int | None = None,
+    epochs: int = 1,
+    lr_max: float = 0.01,
+    schedule: Schedule = slanted_triangular,
+) -> Plan:
+    """Gradual unfreezing: stage ``e`` trains ``groups[-e:]``, all of them together.
+
+    One more group thaws per stage, from the top down, and thawed groups stay
+    thawed. With fewer stages than groups the lowest groups stay frozen; add
+    :func:`full` for the rest of the training. Source: FitLaM v1 and ULMFiT,
+    section 3.3. Introduced in the chapter *FitLaM*.
+
+    Args:
+        n_groups: number of layer groups.
+        n_stages: number of stages, by default one per group.
+        epochs: passes over the training data in each stage.
+        lr_max: largest learning rate of the top group.
+        schedule: over each stage's batches.
+
+    Raises:
+        ValueError: a number is out of range, or ``n_stages > n_groups``.
+    """
+    n_stages = n_stages if n_stages is not None else n_groups
+    if not 1 <= n_stages <= _count(n_groups):
+        raise ValueError(
+            f"n_stages={n_stages}: {n_groups} groups take 1 to {n_groups} stages to thaw; "
+            "add full(...) to train on with everything open"
+        )
+    return tuple(
+        Stage(tuple(range(n_groups - e, n_groups)), epochs, lr_max, schedule)
+        for e in range(1, n_stages + 1)
+    )
+
+
+def chain_thaw(
+    n_groups: int,
+    epochs: int = 1,
+    lr_new: float = 1e-3,
+    lr_rest: float = 1e-4,
+    schedule: Schedule = slanted_triangular,
+) -> Plan:
+    """Chain-thaw: the new top group alone, each other group alone from the bottom, then all.
+
+    Source: Felbo et al. 2017 (DeepMoji), the rates as ULMFiT, table 7, used
+    them. Introduced in the chapter *FitLaM*.
+
+    Args:
+        n_groups: number of layer groups.
+        epochs: passes over the training data in each stage.
+        lr_new: largest learning rate while the new group trains alone.
+        lr_rest: the same in all other stages.
+        schedule: over each stage's batches.
+
+    Raises:
+        ValueError: a number is out of range.
+    """
+    top = _count(n_groups) - 1
+    alone = tuple(Stage((i,), epochs, lr_rest, schedule) for i in range(top))
+    together = full(n_groups, epochs, lr_rest, schedule)
+    return (Stage((top,), epochs, lr_new, schedule), *alone, *together)
+
+
+def train_only(learn: Learner, trainable: Sequence[int]) -> None:
+    """Let the groups in ``trainable`` learn and freeze all others.
+
+    Any set of groups may be named, not only the top ones as with fastai's
+    ``freeze_to``. A frozen parameter has no gradient at all, so neither
+    momentum nor weight decay moves it: torch's optimizers skip it. Its
+    optimizer state is kept, and used again when it thaws.
+
+    The normalisation layers of a frozen group freeze too (fastai's ``freeze``
+    would go on training them): the plan says which parameters move, without
+    exception. Only their running statistics follow the data, as long as the
+    module is in training mode; the head that holds them is frozen by
+    :func:`chain_thaw` alone. Introduced in the chapter *FitLaM*.
+
+    Args:
+        learn: a learner; its optimizer is created where it has none yet.
+        trainable: group indices, 0 = bottom.
+
+    Raises:
+        ValueError: an index is no group of the learner's optimizer.
+    """
+    if learn.opt is None:
+        learn.create_opt()
+    groups = learn.opt.param_lists
+    wrong = [i for i in trainable if not 0 <= i < len(groups)]
+    if wrong:
+        raise ValueError(
+            f"trainable={tuple(trainable)}: {wrong[0]} is none of the learner's "
+            f"{len(groups)} groups 0 .. {len(groups) - 1}; does its splitter match the plan?"
+        )
+    for i, group in enumerate(groups):
+        for p in group:
+            p.requires_grad_(i in trainable)
+            if i not in trainable:
+                p.grad = None
+
+
+def _count(n_groups: int) -> int:
+    if n_groups < 1:
+        raise ValueError(f"n_groups={n_groups}: a model has at least 1 layer group")
+    return n_groups
