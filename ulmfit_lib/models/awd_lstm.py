@@ -28,10 +28,10 @@ class AWDLSTMConfig:
     """Sizes of an AWD-LSTM. Introduced in the chapter *Text and language models*."""
 
     vocab_size: int = 8192  # V, token types
-    embedding_size: int = 256  # E, also the last layer's output size (tied softmax)
-    hidden_size: int = 384  # H of the layers below the last
+    embedding_size: int = 192  # E, also the last layer's output size (tied softmax)
+    hidden_size: int = 320  # H of the layers below the last
     n_layers: int = 3  # LSTM layers
-    pad_id: int = PAD_ID  # token whose embedding stays zero
+    pad_id: int = PAD_ID  # padding token: starts at zero, learns nothing from the input side
 
     def __post_init__(self) -> None:
         for name in ("vocab_size", "embedding_size", "hidden_size", "n_layers"):

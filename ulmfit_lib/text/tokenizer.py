@@ -24,7 +24,7 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int = 8192) -> Tokenizer:
 
     Args:
         texts: running text, any number of strings; consumed once.
-        vocab_size: number of token types, special tokens and the 256 bytes
+        vocab_size: largest number of token types, special tokens and the 256 bytes
             included.
 
     Returns:

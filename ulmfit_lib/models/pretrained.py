@@ -1,0 +1,166 @@
+"""The weights that come with the book: loading them, and the cards that describe them.
+
+Each model is a safetensors file in half precision beside a card (JSON) that
+says how it was made, from which text, how good it is, and the SHA-256 of the
+weights. Introduced in the chapter *Text and language models*.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+
+from ulmfit_lib.models.awd_lstm import (
+    AWDLSTM,
+    CLASSIFIER_DROPOUTS,
+    FINE_TUNING_DROPOUTS,
+    AWDLSTMConfig,
+    Dropouts,
+    LanguageModel,
+)
+from ulmfit_lib.text.cache import write_atomically
+from ulmfit_lib.text.running_text import DamagedFileError
+from ulmfit_lib.text.streams import DIRECTIONS
+
+SHIPPED_WEIGHTS = Path(__file__).parent / "weights"
+
+
+def model_name(direction: str) -> str:
+    """File name (without ending) of the shipped AWD-LSTM that reads ``direction``.
+
+    Raises:
+        ValueError: ``direction`` is neither "forward" nor "backward".
+    """
+    if direction not in DIRECTIONS:
+        raise ValueError(f"direction={direction!r} must be one of {DIRECTIONS}")
+    return f"awd_lstm_{direction}"
+
+
+def save_language_model(
+    model: LanguageModel, card: Mapping[str, Any], name: str, folder: str | Path = SHIPPED_WEIGHTS
+) -> Path:
+    """Write ``model`` in half precision, and its card with sizes and hash added.
+
+    Args:
+        model: the language model.
+        card: facts about its making that JSON can say.
+        name: file name without ending.
+        folder: where both files go.
+
+    Returns:
+        The path of the weights.
+    """
+    halves = {k: v.detach().half().contiguous() for k, v in model.state_dict().items()}
+    content = save(halves)
+    facts = {
+        "name": name,
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "parameters": sum(v.numel() for v in halves.values()),
+        "model": vars(model.encoder.config),
+        **card,
+    }
+    path = Path(folder) / f"{name}.safetensors"
+    write_atomically(path, content)
+    write_atomically(path.with_suffix(".json"), (json.dumps(facts, indent=1) + "\n").encode())
+    return path
+
+
+def model_card(name: str, folder: str | Path = SHIPPED_WEIGHTS) -> dict[str, Any]:
+    """The card of the model ``name``.
+
+    Raises:
+        FileNotFoundError: no such model; the message names those there are.
+    """
+    path = Path(folder) / f"{name}.json"
+    if not path.is_file():
+        known = ", ".join(sorted(p.stem for p in Path(folder).glob("*.safetensors"))) or "none"
+        raise FileNotFoundError(f"no model {name!r} in {folder} (there: {known})")
+    return json.loads(path.read_text("utf-8"))
+
+
+def weight_hashes(folder: str | Path = SHIPPED_WEIGHTS) -> dict[str, tuple[str, str]]:
+    """SHA-256 of every weight file: as it is, and as its card says it should be."""
+    return {
+        path.stem: (_sha256(path), model_card(path.stem, folder)["sha256"])
+        for path in sorted(Path(folder).glob("*.safetensors"))
+    }
+
+
+def load_language_model(
+    direction: str = "forward",
+    dropouts: Dropouts = FINE_TUNING_DROPOUTS,
+    folder: str | Path = SHIPPED_WEIGHTS,
+) -> LanguageModel:
+    """The pre-trained language model that reads ``direction``, in full precision.
+
+    Introduced in the chapter *Text and language models*.
+
+    Args:
+        direction: "forward" or "backward".
+        dropouts: probabilities for further training.
+        folder: where the weights are.
+
+    Raises:
+        ValueError: unknown direction.
+        FileNotFoundError: no such weights.
+        DamagedFileError: the file is not what its card says.
+    """
+    name = model_name(direction)
+    card = model_card(name, folder)
+    path = Path(folder) / f"{name}.safetensors"
+    if _sha256(path) != card["sha256"]:
+        raise DamagedFileError(
+            f"{path} is not the file that its card describes: restore both from the repository"
+        )
+    model = LanguageModel(AWDLSTM(AWDLSTMConfig(**card["model"]), dropouts))
+    try:
+        tensors = load_file(path)
+    except SafetensorError as error:
+        raise DamagedFileError(f"{path} is not a safetensors file: {error}") from error
+    model.load_state_dict({k: v.float() for k, v in tensors.items()})
+    return model
+
+
+def load_encoder(
+    direction: str = "forward",
+    dropouts: Dropouts = CLASSIFIER_DROPOUTS,
+    folder: str | Path = SHIPPED_WEIGHTS,
+) -> AWDLSTM:
+    """The encoder of :func:`load_language_model`, ready to become a classifier's.
+
+    Introduced in the chapter *FitLaM*.
+
+    Args:
+        direction: "forward" or "backward".
+        dropouts: probabilities for training the classifier.
+        folder: where the weights are.
+    """
+    return load_language_model(direction, dropouts, folder).encoder
+
+
+def copy_encoder(encoder: AWDLSTM, dropouts: Dropouts = CLASSIFIER_DROPOUTS) -> AWDLSTM:
+    """A new encoder with the weights of ``encoder`` and other dropouts.
+
+    Only weights transfer from a language model to a classifier; dropouts are
+    the task's own. Introduced in the chapter *FitLaM*.
+
+    Args:
+        encoder: where the weights come from; stays as it is.
+        dropouts: probabilities of the copy.
+    """
+    copy = AWDLSTM(encoder.config, dropouts)
+    with torch.no_grad():
+        copy.load_state_dict(encoder.state_dict())
+    return copy
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,122 @@
+"""From a finished pre-training run to a weight file with its card.
+
+Introduced in the chapter *Text and language models*.
+"""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ulmfit_lib.models.awd_lstm import LanguageModel
+from ulmfit_lib.models.pretrained import SHIPPED_WEIGHTS, model_name, save_language_model
+from ulmfit_lib.text.streams import LMStream, StreamConfig
+from ulmfit_lib.text.token_files import TokenFile
+from ulmfit_lib.training.perplexity import stream_perplexity
+from ulmfit_lib.training.pretraining import PretrainConfig, Progress
+
+INTENDED_USE = (
+    "Starting point for the book's experiments and exercises: small enough to tune on two "
+    "processor cores. Not a text generator for readers other than those who study it."
+)
+LIMITS = (
+    "English encyclopaedia text only, read for less than one pass; facts it seems to state are "
+    "not reliable, and it repeats the biases of its text."
+)
+
+
+def publish(
+    model: LanguageModel,
+    config: PretrainConfig,
+    progress: Progress,
+    texts: dict[str, TokenFile],
+    licence: str,
+    command: Sequence[str],
+    folder: str | Path = SHIPPED_WEIGHTS,
+) -> Path:
+    """Measure ``model`` on held-out text and write it, with its card, to ``folder``.
+
+    Args:
+        model: the trained language model.
+        config: the run that made it.
+        progress: how that run went.
+        texts: "train" plus the held-out corpora to measure, by name.
+        licence: of the training text.
+        command: the command line that makes this model again.
+        folder: where weights and card go.
+
+    Returns:
+        The path of the weights.
+
+    Raises:
+        ValueError: the run is not finished.
+    """
+    if progress.segments < config.segments:
+        raise ValueError(
+            f"the run has finished {progress.segments} of {config.segments} segments: "
+            "run the same command again to go on"
+        )
+    direction = config.stream.direction
+    held_out = {n: t for n, t in texts.items() if n != "train"}
+    card = {
+        "direction": direction,
+        "corpus": texts["train"].fingerprint,
+        "corpus_tokens": len(texts["train"].tokens),
+        "corpus_words": texts["train"].n_words,
+        "licence_of_text": licence,
+        "command": list(command),
+        "commit": _commit(),
+        "config": asdict(config),
+        "tokens_seen": progress.tokens,
+        "training_seconds": round(progress.seconds),
+        "history": progress.history,
+        "held_out": {n: _measure(model, t, config) for n, t in held_out.items()},
+        "hardware": f"{platform.machine()}, {torch.get_num_threads()} thread(s)",
+        "torch": torch.__version__,
+        "intended_use": INTENDED_USE,
+        "limits": LIMITS,
+    }
+    return save_language_model(model, card, model_name(direction), folder)
+
+
+def _measure(model: LanguageModel, text: TokenFile, config: PretrainConfig) -> dict[str, float]:
+    stream = LMStream(
+        text.tokens, StreamConfig(16, config.stream.bptt, False, config.stream.direction)
+    )
+    result = stream_perplexity(model, stream, text.n_words / len(text.tokens))
+    return {
+        "tokens": result.n_tokens,
+        "loss_per_token": result.loss,
+        "perplexity_per_token": result.per_token,
+        "perplexity_per_word": result.per_word,
+    }
+
+
+def _commit() -> str:
+    """The commit of the code that runs, marked if the tree has changes; "" outside git."""
+    try:
+        where = Path(__file__).parent
+        return subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=12"],
+            cwd=where,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+
+
+def held_out_summary(card: dict[str, Any]) -> str:
+    """One line a corpus: what a card says about held-out text."""
+    return "\n".join(
+        f"{name}: loss {m['loss_per_token']:.3f}, perplexity {m['perplexity_per_token']:.1f} "
+        f"a token, {m['perplexity_per_word']:.0f} a word"
+        for name, m in card["held_out"].items()
+    )
