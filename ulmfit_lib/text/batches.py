@@ -96,8 +96,11 @@ def pad_batch(documents: Sequence[Sequence[int]]) -> Tensor:
 
 def reverse_batch(ids: Tensor) -> Tensor:
     """:func:`reverse_document` for each row of a padded batch (B, T)."""
-    rows = [reverse_document(row) for row in ids.tolist()]
-    return torch.tensor(rows, dtype=torch.long, device=ids.device).reshape(ids.shape)
+    columns = torch.arange(ids.shape[1], device=ids.device).expand(ids.shape)
+    first = (ids[:, :1] == BOS_ID).long()
+    length = (ids != PAD_ID).sum(dim=1, keepdim=True)
+    in_text = (columns >= first) & (columns < length)
+    return ids.gather(1, torch.where(in_text, first + length - 1 - columns, columns))
 
 
 class TextDataset:
