@@ -220,10 +220,14 @@ def contrast(
     _check_level(level)
     rng = np.random.default_rng(seed)
     by_seed = np.tensordot(np.asarray(weights), scores(truth, stack, metric), axes=1)
-    by_examples = np.concatenate([
-        np.tensordot(scores(truth, stack, metric, counts).mean(axis=1), weights, axes=([0], [0]))
-        for counts in _resampled_examples(len(truth), n_draws, rng)
-    ])
+    by_examples = np.concatenate(
+        [
+            np.tensordot(
+                scores(truth, stack, metric, counts).mean(axis=1), weights, axes=([0], [0])
+            )
+            for counts in _resampled_examples(len(truth), n_draws, rng)
+        ]
+    )
     draws = by_examples + _seed_deviations(by_seed, n_draws, level, rng)
     tail = (1.0 - level) / 2
     low, high = np.quantile(draws, [tail, 1 - tail])

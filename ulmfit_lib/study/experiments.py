@@ -1,0 +1,291 @@
+"""Running an experiment cell by cell, so that nothing finished is ever lost.
+
+An experiment is a list of cells (an arm and a seed) and a function that runs
+one. :func:`run_experiment` keeps every finished cell in a run record and
+takes up an interrupted record where it stopped. Introduced in the chapter
+*FitLaM*.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import psutil
+import torch
+
+from ulmfit_lib.study.records import (
+    SCHEMA,
+    CellResult,
+    RecordError,
+    RunRecord,
+    check_result,
+    read_record,
+    save_record,
+)
+from ulmfit_lib.study.scale import Scale
+
+_PACKAGES = ("torch", "fastai", "transformers", "tokenizers", "numpy", "scikit-learn")
+_MUST_AGREE = (
+    "paper",
+    "scale",
+    "config",
+    "gold",
+    "label_names",
+    "data_hashes",
+    "weight_hashes",
+    "versions",
+)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run: an arm and a seed. Introduced in the chapter *FitLaM*."""
+
+    arm: str
+    seed: int
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What is to be run. Introduced in the chapter *FitLaM*."""
+
+    paper: str  # name of the paper's module, "fitlam"
+    name: str  # name of the record, "fitlam-laptop"
+    scale: Scale  # the dial
+    config: Mapping[str, Any]  # every setting, JSON values only
+    cells: Sequence[Cell]  # all runs, in order
+    gold: Sequence[int]  # true class of each test example
+    label_names: Sequence[str] = ()  # class names
+    data_hashes: Mapping[str, str] = field(default_factory=dict)  # corpus to fingerprint
+    weight_hashes: Mapping[str, str] = field(default_factory=dict)  # weights to SHA-256
+
+
+class PeakMemory:
+    """The largest memory of this process while a block runs, in MiB.
+
+    Looks at the resident memory twenty times a second, and asks torch for its
+    peak on the GPU. Introduced in the chapter *FitLaM*.
+
+    Example:
+        >>> with PeakMemory() as memory:
+        ...     pass
+        >>> memory.mb > 0
+        True
+    """
+
+    def __init__(self) -> None:
+        self.mb = 0.0
+        self.gpu_mb = 0.0
+        self._process = psutil.Process()
+        self._stop = threading.Event()
+        self._watcher = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> PeakMemory:
+        """Start watching."""
+        if torch.cuda.is_available():
+            torch.cuda.reset_peak_memory_stats()
+        self._look()
+        self._watcher.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Stop watching."""
+        self._stop.set()
+        self._watcher.join()
+        self._look()
+        if torch.cuda.is_available():
+            self.gpu_mb = torch.cuda.max_memory_allocated() / 2**20
+
+    def _watch(self) -> None:
+        while not self._stop.wait(0.05):
+            self._look()
+
+    def _look(self) -> None:
+        self.mb = max(self.mb, self._process.memory_info().rss / 2**20)
+
+
+def run_experiment(
+    experiment: Experiment,
+    run_cell: Callable[[Cell], CellResult],
+    folder: str | Path,
+    report: Callable[[str], None] = print,
+) -> RunRecord:
+    """Run the cells that are not done yet and write ``folder/NAME.json``.
+
+    Every finished cell is saved at once, in ``NAME.partial.json`` until the
+    last one is done: an interrupted experiment goes on where it stopped, and
+    seeds or arms can be added to a finished one. Introduced in the chapter
+    *FitLaM*.
+
+    Args:
+        experiment: what to run.
+        run_cell: runs one cell; all its randomness must come from the cell.
+        folder: where records live.
+        report: takes one line of progress per cell.
+
+    Raises:
+        RecordError: the record on disk comes from another configuration, data,
+            weights or versions, or a result does not fit the experiment.
+        ValueError: a configuration that JSON cannot hold, or repeated cells.
+    """
+    final = Path(folder) / f"{experiment.name}.json"
+    partial = final.with_suffix(".partial.json")
+    record = _take_up(_blank_record(experiment), partial if partial.exists() else final)
+    todo = [c for c in experiment.cells if c.seed not in record.arms[c.arm]]
+    total = len(experiment.cells)
+    for number, cell in enumerate(todo, start=total - len(todo) + 1):
+        result = _measured(run_cell, cell)
+        record = _with_cell(record, cell, result)
+        save_record(record, partial)
+        report(f"[{number}/{total}] {_progress(cell, result)}")
+    if partial.exists():
+        save_record(record, final)
+        partial.unlink()
+    return record
+
+
+def _blank_record(experiment: Experiment) -> RunRecord:
+    """The record of ``experiment`` before its first cell."""
+    _check_cells(experiment)
+    return RunRecord(
+        schema=SCHEMA,
+        paper=experiment.paper,
+        experiment=experiment.name,
+        scale=experiment.scale,
+        config=_json_config(experiment),
+        gold=tuple(int(label) for label in experiment.gold),
+        label_names=tuple(experiment.label_names),
+        arms={arm: {} for arm in dict.fromkeys(cell.arm for cell in experiment.cells)},
+        versions=_versions(),
+        machine=_machine(),
+        data_hashes=dict(experiment.data_hashes),
+        weight_hashes=dict(experiment.weight_hashes),
+        commits=_commit(),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+
+
+def _check_cells(experiment: Experiment) -> None:
+    repeated = len(experiment.cells) - len(set(experiment.cells))
+    if repeated or not experiment.cells:
+        raise ValueError(
+            f"{experiment.name}: {len(experiment.cells)} cells, {repeated} of them repeated: "
+            "give each (arm, seed) once"
+        )
+
+
+def _json_config(experiment: Experiment) -> dict[str, Any]:
+    """The configuration as it will be read back from the file."""
+    try:
+        config = json.loads(json.dumps(dict(experiment.config), allow_nan=False))
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{experiment.name}: config is not plain JSON ({error})") from error
+    return dict(config)
+
+
+def _take_up(blank: RunRecord, path: Path) -> RunRecord:
+    """The record at ``path`` where there is one, if it belongs to ``blank``."""
+    if not path.exists():
+        return blank
+    found = read_record(path)
+    for name in _MUST_AGREE:
+        old, new = getattr(found, name), getattr(blank, name)
+        if old != new:
+            raise RecordError(
+                f"{path.name} was run with {_difference(name, old, new)}: its runs cannot be "
+                "mixed with new ones. Delete the file, or give the experiment another name"
+            )
+    unknown = sorted(set(found.arms) - set(blank.arms))
+    if unknown:
+        raise RecordError(
+            f"{path.name} holds arms that are no part of this experiment: {unknown}. "
+            "Delete the file, or give the experiment another name"
+        )
+    arms = {arm: found.arms.get(arm, {}) for arm in blank.arms}
+    return replace(found, arms=arms, commits=tuple(dict.fromkeys(found.commits + blank.commits)))
+
+
+def _difference(name: str, old: Any, new: Any) -> str:
+    """Where two settings part, in words."""
+    if not isinstance(old, Mapping) or not isinstance(new, Mapping):
+        return f"another {name}"
+    keys = [key for key in {**old, **new} if old.get(key) != new.get(key)]
+    parts = [f"{name}[{key!r}]={old.get(key)!r} instead of {new.get(key)!r}" for key in keys]
+    return ", ".join(parts)
+
+
+def _measured(run_cell: Callable[[Cell], CellResult], cell: Cell) -> CellResult:
+    start = time.perf_counter()
+    with PeakMemory() as memory:
+        result = run_cell(cell)
+    return replace(
+        result,
+        wall_time_s=round(time.perf_counter() - start, 3),
+        peak_memory_mb=round(memory.mb, 1),
+        peak_gpu_mb=round(memory.gpu_mb, 1),
+    )
+
+
+def _with_cell(record: RunRecord, cell: Cell, result: CellResult) -> RunRecord:
+    where = f"{record.experiment}, arm {cell.arm!r}, seed {cell.seed}"
+    check_result(where, cell.arm, result, record.gold)
+    seeds = dict(sorted({**record.arms[cell.arm], cell.seed: result}.items()))
+    return replace(record, arms={**record.arms, cell.arm: seeds})
+
+
+def _progress(cell: Cell, result: CellResult) -> str:
+    metrics = ", ".join(f"{name} {value:.4g}" for name, value in result.metrics.items())
+    return (
+        f"{cell.arm}, seed {cell.seed}: {metrics} "
+        f"({result.wall_time_s:.1f} s, {result.peak_memory_mb:,.0f} MB)"
+    )
+
+
+def _versions() -> dict[str, str]:
+    """The versions that a result may depend on."""
+    found = {}
+    for package in _PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+def _machine() -> dict[str, str]:
+    """What time and memory depend on; nothing that names the computer."""
+    return {
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "cores": str(os.cpu_count()),
+        "threads": str(torch.get_num_threads()),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
+    }
+
+
+def _commit() -> tuple[str, ...]:
+    """The project's commit, where it runs from a clone and git is at hand."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    folder = Path(__file__).parent
+    try:
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=20)
+    except (OSError, subprocess.TimeoutExpired):
+        return ()
+    return (done.stdout.strip(),) if done.returncode == 0 else ()
