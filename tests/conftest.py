@@ -1,4 +1,4 @@
-"""What all tests stand on: one thread, fixed seeds, small sizes, no network, a cache of their own."""
+"""What all tests stand on: one thread, fixed seeds, small sizes, no network, an empty cache."""
 
 from __future__ import annotations
 

@@ -278,7 +278,7 @@ def pip(environment: Environment, lock: int, *arguments: str, total: int = 0) ->
         pass_fds=(lock,),
     )
     assert process.stdout is not None
-    with environment.log.open("a", encoding="utf-8") as log:
+    with environment.log.open("a", buffering=1, encoding="utf-8") as log:
         for line in with_progress(process.stdout, total):
             log.write(line)
     if process.wait():
