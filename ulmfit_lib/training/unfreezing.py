@@ -103,8 +103,8 @@ def gradual(
     Raises:
         ValueError: a number is out of range, or ``n_stages > n_groups``.
     """
-    n_stages = n_stages if n_stages is not None else n_groups
-    if not 1 <= n_stages <= _count(n_groups):
+    n_stages = n_stages if n_stages is not None else _count(n_groups)
+    if not 1 <= n_stages <= n_groups:
         raise ValueError(
             f"n_stages={n_stages}: {n_groups} groups take 1 to {n_groups} stages to thaw; "
             "add full(...) to train on with everything open"
