@@ -13,14 +13,25 @@ import json
 import math
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ulmfit_lib.study.fields import (
+    FieldError,
+    as_choice,
+    as_flag,
+    as_list,
+    as_number,
+    as_object,
+    as_table,
+    as_text,
+    as_whole,
+)
 from ulmfit_lib.study.scale import Scale
 from ulmfit_lib.text.cache import write_atomically
 
@@ -29,7 +40,6 @@ RUNS_VARIABLE = "ULMFIT_LIB_RUNS"
 EVALUATION = "evaluation"  # the one stage that may see the test split
 TRANSDUCTIVE = "transductive"  # an arm with this in its name may train on test text
 _NUMBER_LIST = re.compile(r"\[\n\s*(-?\d[^\[\]{}\"]*?)\n\s*\]")
-_Value = TypeVar("_Value")
 
 
 class RecordError(ValueError):
@@ -202,7 +212,10 @@ def read_record(path: str | Path) -> RunRecord:
         raise RecordError(
             f"{file.name} is no whole JSON file ({error}): delete it and run again"
         ) from error
-    return _record(file.name, raw)
+    try:
+        return _record(file.name, raw)
+    except FieldError as error:
+        raise RecordError(f"{error}; the record is damaged: run it again") from error
 
 
 def save_record(record: RunRecord, path: str | Path) -> None:
@@ -277,34 +290,30 @@ def _plain(value: Any) -> Any:
 
 def _record(where: str, raw: Any) -> RunRecord:
     """``raw`` as a record; ``where`` names the place in every message."""
-    top = _object(where, raw)
-    expected = [f.name for f in fields(RunRecord)]
-    if set(top) != set(expected):
-        odd = sorted(set(top) ^ set(expected))
-        raise RecordError(f"{where}: fields missing or unknown: {odd}; run it again")
+    top = as_object(where, raw, [f.name for f in fields(RunRecord)])
     if top["schema"] != SCHEMA:
-        raise RecordError(f"{where}.schema: this version reads {SCHEMA}, not {top['schema']!r}")
-    read: dict[str, Any] = {"schema": SCHEMA, "config": _object(f"{where}.config", top["config"])}
+        raise FieldError(f"{where}.schema: this version reads {SCHEMA}, not {top['schema']!r}")
+    read: dict[str, Any] = {"schema": SCHEMA, "config": as_object(f"{where}.config", top["config"])}
     for name in ("paper", "experiment", "created"):
-        read[name] = _text(f"{where}.{name}", top[name])
+        read[name] = as_text(f"{where}.{name}", top[name])
     for name in ("label_names", "commits"):
-        read[name] = _list(f"{where}.{name}", top[name], _text)
+        read[name] = as_list(f"{where}.{name}", top[name], as_text)
     for name in ("versions", "machine", "data_hashes", "weight_hashes"):
-        read[name] = _table(f"{where}.{name}", top[name], _text)
-    read["scale"] = _scale(f"{where}.scale", top["scale"])
-    read["gold"] = _list(f"{where}.gold", top["gold"], _whole)
+        read[name] = as_table(f"{where}.{name}", top[name], as_text)
+    read["scale"] = Scale(as_choice(f"{where}.scale", top["scale"], list(Scale)))
+    read["gold"] = as_list(f"{where}.gold", top["gold"], as_whole)
     read["arms"] = {
         arm: _seeds(f"{where}.arms[{arm!r}]", arm, seeds, read["gold"])
-        for arm, seeds in _object(f"{where}.arms", top["arms"]).items()
+        for arm, seeds in as_object(f"{where}.arms", top["arms"]).items()
     }
     return RunRecord(**read)
 
 
 def _seeds(where: str, arm: str, raw: Any, gold: Sequence[int]) -> dict[int, CellResult]:
     found = {}
-    for seed, cell in _object(where, raw).items():
+    for seed, cell in as_object(where, raw).items():
         if not seed.isdecimal():
-            raise RecordError(f"{where}: {seed!r} is no seed")
+            raise FieldError(f"{where}: {seed!r} is no seed")
         place = f"{where}[{seed}]"
         found[int(seed)] = _cell(place, cell)
         check_result(place, arm, found[int(seed)], gold)
@@ -312,82 +321,27 @@ def _seeds(where: str, arm: str, raw: Any, gold: Sequence[int]) -> dict[int, Cel
 
 
 def _cell(where: str, raw: Any) -> CellResult:
-    top = _object(where, raw)
-    missing = sorted({f.name for f in fields(CellResult)} ^ set(top))
-    if missing:
-        raise RecordError(f"{where}: fields missing or unknown: {missing}")
+    top = as_object(where, raw, [f.name for f in fields(CellResult)])
     return CellResult(
-        metrics=_table(f"{where}.metrics", top["metrics"], _number),
-        predictions=_list(f"{where}.predictions", top["predictions"], _whole),
-        curves=_table(f"{where}.curves", top["curves"], lambda place, v: _list(place, v, _number)),
-        touched=_list(f"{where}.touched", top["touched"], _touched),
-        wall_time_s=_number(f"{where}.wall_time_s", top["wall_time_s"]),
-        peak_memory_mb=_number(f"{where}.peak_memory_mb", top["peak_memory_mb"]),
-        peak_gpu_mb=_number(f"{where}.peak_gpu_mb", top["peak_gpu_mb"]),
+        metrics=as_table(f"{where}.metrics", top["metrics"], as_number),
+        predictions=as_list(f"{where}.predictions", top["predictions"], as_whole),
+        curves=as_table(f"{where}.curves", top["curves"], _curve),
+        touched=as_list(f"{where}.touched", top["touched"], _touched),
+        wall_time_s=as_number(f"{where}.wall_time_s", top["wall_time_s"]),
+        peak_memory_mb=as_number(f"{where}.peak_memory_mb", top["peak_memory_mb"]),
+        peak_gpu_mb=as_number(f"{where}.peak_gpu_mb", top["peak_gpu_mb"]),
     )
+
+
+def _curve(where: str, raw: Any) -> tuple[float, ...]:
+    return as_list(where, raw, as_number)
 
 
 def _touched(where: str, raw: Any) -> Touched:
-    top = _object(where, raw)
-    if set(top) != {f.name for f in fields(Touched)}:
-        raise RecordError(f"{where}: expected stage, split, text and labels, got {_short(raw)}")
+    top = as_object(where, raw, [f.name for f in fields(Touched)])
     return Touched(
-        stage=_text(f"{where}.stage", top["stage"]),
-        split=_text(f"{where}.split", top["split"]),
-        text=_flag(f"{where}.text", top["text"]),
-        labels=_flag(f"{where}.labels", top["labels"]),
+        stage=as_text(f"{where}.stage", top["stage"]),
+        split=as_text(f"{where}.split", top["split"]),
+        text=as_flag(f"{where}.text", top["text"]),
+        labels=as_flag(f"{where}.labels", top["labels"]),
     )
-
-
-def _object(where: str, value: Any) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise RecordError(f"{where}: expected an object, got {_short(value)}")
-    return value
-
-
-def _table(where: str, value: Any, read: Callable[[str, Any], _Value]) -> dict[str, _Value]:
-    entries = _object(where, value).items()
-    return {key: read(f"{where}[{key!r}]", item) for key, item in entries}
-
-
-def _list(where: str, value: Any, read: Callable[[str, Any], _Value]) -> tuple[_Value, ...]:
-    if not isinstance(value, list):
-        raise RecordError(f"{where}: expected a list, got {_short(value)}")
-    return tuple(read(f"{where}[{i}]", item) for i, item in enumerate(value))
-
-
-def _scale(where: str, value: Any) -> Scale:
-    if value not in list(Scale):
-        raise RecordError(f"{where}: expected one of {', '.join(Scale)}, got {_short(value)}")
-    return Scale(value)
-
-
-def _text(where: str, value: Any) -> str:
-    if not isinstance(value, str):
-        raise RecordError(f"{where}: expected a text, got {_short(value)}")
-    return value
-
-
-def _flag(where: str, value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise RecordError(f"{where}: expected true or false, got {_short(value)}")
-    return value
-
-
-def _whole(where: str, value: Any) -> int:
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise RecordError(f"{where}: expected a whole number, got {_short(value)}")
-    return value
-
-
-def _number(where: str, value: Any) -> float:
-    if value is None:
-        return math.nan
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        raise RecordError(f"{where}: expected a number, got {_short(value)}")
-    return float(value)
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -1,0 +1,267 @@
+"""Rules that turn a run record into a verdict on a claim.
+
+A rule is data, not code: a kind and its operands, read from the claims
+ledger. Effects are judged by superiority (does the interval leave out 0?),
+claimed nulls by equivalence (does it lie within a margin?). Introduced in the
+chapter *FitLaM*.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import combinations
+from typing import Any, ClassVar, TypeAlias
+
+from ulmfit_lib.study.comparisons import arm_contrast, arm_difference
+from ulmfit_lib.study.fields import FieldError, as_choice, as_list, as_number, as_object, as_text
+from ulmfit_lib.study.records import RunRecord
+from ulmfit_lib.study.statistics import METRICS, Summary
+
+MIN_SEEDS = 3  # below this no verdict: too few seeds to tell their spread
+
+
+class Verdict(StrEnum):
+    """What our runs say about a claim. Introduced in the chapter *FitLaM*."""
+
+    REPRODUCED = "reproduced"
+    NOT_REPRODUCED = "not reproduced"
+    TOO_SMALL = "too small to tell"
+    NOT_RUN = "not yet run"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One difference that a rule looks at. Introduced in the chapter *FitLaM*."""
+
+    what: str  # in words, "a - b"
+    summary: Summary  # of the difference
+    verdict: Verdict  # of this difference alone
+    reason: str  # why, in words
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The first arm of every pair scores higher than the second.
+
+    Introduced in the chapter *FitLaM*.
+    """
+
+    KIND: ClassVar[str] = "difference"
+    metric: str  # of the record's cells; write the larger one first for a loss
+    pairs: tuple[tuple[str, str], ...]  # arms
+    worthwhile: float = 0.0  # an effect below this counts as none
+
+    def compare(self, record: RunRecord) -> list[Comparison]:
+        """Every pair's difference, judged."""
+        return [
+            _judge_effect(
+                f"{first} \N{MINUS SIGN} {second}",
+                arm_difference(record, first, second, self.metric),
+                self,
+            )
+            for first, second in self.pairs
+        ]
+
+
+@dataclass(frozen=True)
+class Interaction:
+    """The first pair's difference is larger than the second pair's.
+
+    Introduced in the chapter *FitLaM*.
+    """
+
+    KIND: ClassVar[str] = "interaction"
+    metric: str  # of the record's cells
+    larger: tuple[str, str]  # arms whose difference is claimed to be larger
+    smaller: tuple[str, str]  # than the difference of these
+    worthwhile: float = 0.0  # an effect below this counts as none
+
+    def compare(self, record: RunRecord) -> list[Comparison]:
+        """The difference of differences, judged."""
+        (a, b), (c, d) = self.larger, self.smaller
+        summary = arm_contrast(record, {a: 1.0, b: -1.0, c: -1.0, d: 1.0}, self.metric)
+        minus = "\N{MINUS SIGN}"
+        return [_judge_effect(f"({a} {minus} {b}) {minus} ({c} {minus} {d})", summary, self)]
+
+
+@dataclass(frozen=True)
+class Equivalence:
+    """No two of the arms differ by as much as ``margin``: the rule of a claimed null.
+
+    Introduced in the chapter *FitLaM*.
+    """
+
+    KIND: ClassVar[str] = "equivalence"
+    metric: str  # of the record's cells
+    arms: tuple[str, ...]  # two or more
+    margin: float  # the smallest difference that would matter
+
+    def compare(self, record: RunRecord) -> list[Comparison]:
+        """Every two arms' difference, judged."""
+        return [
+            _judge_null(
+                f"{first} \N{MINUS SIGN} {second}",
+                arm_difference(record, first, second, self.metric),
+                self,
+            )
+            for first, second in combinations(self.arms, 2)
+        ]
+
+
+@dataclass(frozen=True)
+class Asserted:
+    """A chapter's cell asserts it, so the book is not built where it fails.
+
+    Introduced in the chapter *FitLaM*.
+    """
+
+    KIND: ClassVar[str] = "asserted"
+    notebook: str  # file name in book/
+    tag: str  # tag of the cell
+
+
+Rule: TypeAlias = Difference | Interaction | Equivalence | Asserted
+
+
+def as_rule(where: str, raw: Any) -> Rule:
+    """The rule that ``raw``, fields of a YAML file, describes.
+
+    Introduced in the chapter *FitLaM*.
+
+    Args:
+        where: the path of ``raw`` in its file, for messages.
+        raw: its field ``kind`` says which rule it is.
+
+    Raises:
+        FieldError: an unknown kind, or an operand missing, unknown or wrong.
+    """
+    kind = as_choice(f"{where}.kind", as_object(where, raw).get("kind"), _READERS)
+    return _READERS[kind](where, raw)
+
+
+def combined(verdicts: Sequence[Verdict]) -> Verdict:
+    """All must hold; one that fails decides; otherwise nobody can tell.
+
+    Introduced in the chapter *FitLaM*.
+    """
+    if all(v is Verdict.REPRODUCED for v in verdicts):
+        return Verdict.REPRODUCED
+    failed = Verdict.NOT_REPRODUCED in verdicts
+    return Verdict.NOT_REPRODUCED if failed else Verdict.TOO_SMALL
+
+
+def combined_reason(found: Sequence[Comparison], verdict: Verdict) -> str:
+    """The reasons that decided, with the comparison's name where there are several.
+
+    Introduced in the chapter *FitLaM*.
+    """
+    if len(found) == 1:
+        return found[0].reason
+    deciding = [c for c in found if c.verdict is verdict]
+    if len(deciding) == len(found) and len({c.reason for c in found}) == 1:
+        return f"each time {found[0].reason}"
+    return "; ".join(f"{c.what}: {c.reason}" for c in deciding)
+
+
+def in_points(summary: Summary, metric: str) -> str:
+    """A difference with its interval: in points for a share, else in the metric's unit.
+
+    Introduced in the chapter *FitLaM*.
+    """
+    if metric in METRICS:
+        return f"{summary.text(sign=True)} points"
+    return summary.text(percent=False, digits=3, sign=True)
+
+
+def _points_of(value: float, metric: str) -> str:
+    return f"{100 * value:.3g} points" if metric in METRICS else f"{value:.3g}"
+
+
+def _judge_effect(what: str, summary: Summary, rule: Difference | Interaction) -> Comparison:
+    """Superiority: the interval against 0 and against the smallest effect worth having."""
+    worth = _points_of(rule.worthwhile, rule.metric)
+    if summary.n < MIN_SEEDS:
+        return _undecided(what, summary)
+    if summary.low > 0:
+        return Comparison(what, summary, Verdict.REPRODUCED, "the interval lies above 0")
+    if summary.high <= rule.worthwhile:
+        bound = f"leaves out an effect of {worth} or more" if rule.worthwhile else "lies below 0"
+        return Comparison(what, summary, Verdict.NOT_REPRODUCED, f"the interval {bound}")
+    return Comparison(what, summary, Verdict.TOO_SMALL, "the interval holds 0")
+
+
+def _judge_null(what: str, summary: Summary, rule: Equivalence) -> Comparison:
+    """Equivalence: the interval against the margin on both sides."""
+    margin = f"\N{PLUS-MINUS SIGN}{_points_of(rule.margin, rule.metric)}"
+    if summary.n < MIN_SEEDS:
+        return _undecided(what, summary)
+    if -rule.margin < summary.low and summary.high < rule.margin:
+        reason = f"the interval lies within {margin}"
+        return Comparison(what, summary, Verdict.REPRODUCED, reason)
+    if summary.low >= rule.margin or summary.high <= -rule.margin:
+        reason = f"the interval lies outside {margin}"
+        return Comparison(what, summary, Verdict.NOT_REPRODUCED, reason)
+    return Comparison(what, summary, Verdict.TOO_SMALL, f"the interval is not within {margin}")
+
+
+def _undecided(what: str, summary: Summary) -> Comparison:
+    seeds = "seed" if summary.n == 1 else "seeds"
+    reason = f"{summary.n} {seeds}; a verdict needs {MIN_SEEDS}"
+    return Comparison(what, summary, Verdict.TOO_SMALL, reason)
+
+
+def _difference(where: str, raw: Any) -> Rule:
+    row = as_object(where, raw, ["kind", "metric", "pairs"], ["worthwhile"])
+    pairs = as_list(f"{where}.pairs", row["pairs"], _pair)
+    if not pairs:
+        raise FieldError(f"{where}.pairs: name at least one pair of arms")
+    return Difference(as_text(f"{where}.metric", row["metric"]), pairs, _worthwhile(where, row))
+
+
+def _interaction(where: str, raw: Any) -> Rule:
+    row = as_object(where, raw, ["kind", "metric", "larger", "smaller"], ["worthwhile"])
+    metric = as_text(f"{where}.metric", row["metric"])
+    larger, smaller = (_pair(f"{where}.{side}", row[side]) for side in ("larger", "smaller"))
+    if {*larger} & {*smaller}:
+        raise FieldError(f"{where}: the two pairs share an arm")
+    return Interaction(metric, larger, smaller, _worthwhile(where, row))
+
+
+def _equivalence(where: str, raw: Any) -> Rule:
+    row = as_object(where, raw, ["kind", "metric", "arms", "margin"])
+    arms = as_list(f"{where}.arms", row["arms"], as_text)
+    if len(arms) < 2 or len(set(arms)) < len(arms):
+        raise FieldError(f"{where}.arms: name two or more different arms")
+    margin = as_number(f"{where}.margin", row["margin"])
+    if not margin > 0:
+        raise FieldError(f"{where}.margin={margin}: give the smallest difference that matters")
+    return Equivalence(as_text(f"{where}.metric", row["metric"]), arms, margin)
+
+
+def _asserted(where: str, raw: Any) -> Rule:
+    row = as_object(where, raw, ["kind", "notebook", "tag"])
+    return Asserted(*(as_text(f"{where}.{key}", row[key]) for key in ("notebook", "tag")))
+
+
+_READERS = {
+    Difference.KIND: _difference,
+    Interaction.KIND: _interaction,
+    Equivalence.KIND: _equivalence,
+    Asserted.KIND: _asserted,
+}
+
+
+def _pair(where: str, raw: Any) -> tuple[str, str]:
+    arms = as_list(where, raw, as_text)
+    if len(arms) != 2 or arms[0] == arms[1]:
+        raise FieldError(f"{where}: expected two different arms, got {list(arms)}")
+    return arms[0], arms[1]
+
+
+def _worthwhile(where: str, row: Mapping[str, Any]) -> float:
+    value = as_number(f"{where}.worthwhile", row.get("worthwhile", 0.0))
+    if not value >= 0:
+        raise FieldError(f"{where}.worthwhile={value}: give 0 or more")
+    return value
