@@ -1,0 +1,158 @@
+// Look at every page of the built site in Chromium, as test_browser.py asks for on standard input:
+//
+//   {"site": "http://127.0.0.1:8000/", "folder": "/…/_build/html", "pages": ["book/index.html"],
+//    "chromium": "/usr/bin/chromium", "word": "perplexity", "shots": "/…/_build/site-shots",
+//    "looks": ["pages", "parts", "disk", "without scripts"]}
+//
+// Every page is opened at a desktop's and at a phone's width and looked at in light and in dark.
+// What is wrong goes to standard output as JSON: {"findings": [{page, view, check, detail}], "seen"}.
+import { mkdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
+import { violations } from "./checks/axe.mjs";
+import * as browser from "./checks/browser.mjs";
+import * as content from "./checks/content.mjs";
+import * as controls from "./checks/controls.mjs";
+import { tabWalk } from "./checks/keyboard.mjs";
+import * as parts from "./checks/parts.mjs";
+
+const AT_ONCE = 2; // pages looked at side by side
+const REFLOW = 320; // CSS pixels (WCAG 1.4.10)
+
+const job = JSON.parse(readFileSync(0, "utf8"));
+const findings = [];
+const seen = []; // [page, view]
+const targets = new Map(); // address -> {anchors, links}
+
+function noteFor(page, view) {
+  return (check, detail) => findings.push({ page, view, check, detail });
+}
+
+async function lookAtPage(context, view, name) {
+  const note = noteFor(name, view);
+  const page = await browser.watchedPage(context, job.site, note);
+  try {
+    await browser.open(page, job.site + name);
+    await (view === "desktop" ? onDesktop : onPhone)(page, name, note);
+    await inBothThemes(page, name, view, note);
+  } catch (error) {
+    note("errors", `the check itself stopped: ${error.message.split("\n")[0]}`);
+  }
+  await page.close();
+}
+
+async function onDesktop(page, name, note) {
+  targets.set(job.site + name, await content.anchorsAndLinks(page));
+  await noteAll(note, "mathematics", content.mathematics(page));
+  await noteAll(note, "images", content.images(page));
+  await shoot(page, name, "desktop");
+  await noteAll(note, "keyboard", tabWalk(page));
+  await noteAll(note, "explorables", controls.explorables(page));
+  await noteAll(note, "quizzes", controls.quizzes(page));
+  await noteAll(note, "folds", controls.folds(page));
+}
+
+async function onPhone(page, name, note) {
+  const { width, height } = browser.VIEWPORTS.mobile.viewport;
+  await noteAll(note, "width", content.width(page, width));
+  await shoot(page, name, "mobile");
+  await noteAll(note, "explorables", controls.explorables(page));
+  await page.setViewportSize({ width: REFLOW, height });
+  await noteAll(note, "width", content.width(page, REFLOW));
+  await page.setViewportSize({ width, height });
+}
+
+async function inBothThemes(page, name, view, note) {
+  await controls.unfoldAll(page);
+  for (const theme of browser.THEMES) {
+    await browser.setTheme(page, theme);
+    await noteAll(note, "axe", violations(page), `${theme}: `);
+    seen.push([name, `${view} ${theme}`]);
+  }
+}
+
+async function noteAll(note, check, problems, prefix = "") {
+  for (const problem of await problems) note(check, prefix + problem);
+}
+
+async function shoot(page, name, view) {
+  for (const theme of browser.THEMES) {
+    await browser.setTheme(page, theme);
+    const file = `${name.replace(/\.html$/, "").replaceAll("/", "__")}.${view}-${theme}.png`;
+    await page.screenshot({ path: join(job.shots, file), fullPage: true });
+  }
+  await browser.setTheme(page, browser.THEMES[0]);
+}
+
+async function lookAtParts(chromium) {
+  for (const [view, options] of Object.entries(browser.VIEWPORTS)) {
+    const note = noteFor("every page", view);
+    const context = await browser.openContext(chromium, job.site, options);
+    const page = await browser.watchedPage(context, job.site, note);
+    await noteAll(note, "search", parts.search(page, job.site, job.word));
+    await browser.open(page, job.site + job.pages[0]);
+    await noteAll(note, "parts", parts.searchBox(page));
+    if (view === "mobile") await noteAll(note, "parts", parts.drawer(page));
+    await noteAll(note, "parts", parts.themeButton(page));
+    await context.close();
+  }
+}
+
+// A reader may open the site's files from a disk, with no server at all.
+async function lookFromDisk(chromium) {
+  const note = noteFor("every page", "from disk");
+  const context = await browser.openContext(chromium, "file:///", browser.VIEWPORTS.desktop);
+  const page = await browser.watchedPage(context, "file:///", (check, detail) => {
+    if (check === "external") note(check, detail);
+  });
+  const site = `${pathToFileURL(job.folder).href}/`;
+  await noteAll(note, "disk", parts.search(page, `${site}index.html`, job.word));
+  for (const name of job.pages) {
+    await browser.open(page, site + name);
+    await noteAll(note, "disk", content.mathematics(page), `${name}: `);
+  }
+  await context.close();
+}
+
+async function lookWithoutScripts(chromium) {
+  const options = { ...browser.VIEWPORTS.desktop, javaScriptEnabled: false };
+  const context = await browser.openContext(chromium, job.site, options);
+  const page = await context.newPage();
+  for (const name of job.pages) {
+    await page.goto(job.site + name);
+    await noteAll(noteFor(name, "without scripts"), "explorables", controls.fallbacks(page));
+  }
+  await context.close();
+}
+
+async function lookAtPages(chromium) {
+  for (const [view, options] of Object.entries(browser.VIEWPORTS)) {
+    const context = await browser.openContext(chromium, job.site, options);
+    const waiting = [...job.pages];
+    const look = async () => {
+      while (waiting.length) await lookAtPage(context, view, waiting.shift());
+    };
+    await Promise.all(Array.from({ length: AT_ONCE }, look));
+    await context.close();
+  }
+  for (const [address, problem] of await content.brokenLinks(job.site, targets)) {
+    findings.push({ page: address, view: "desktop", check: "links", detail: problem });
+  }
+}
+
+const LOOKS = {
+  pages: lookAtPages,
+  parts: lookAtParts,
+  disk: lookFromDisk,
+  "without scripts": lookWithoutScripts,
+};
+
+mkdirSync(job.shots, { recursive: true });
+const chromium = await browser.startBrowser(job.chromium);
+for (const look of job.looks) {
+  await LOOKS[look](chromium).catch((error) => {
+    noteFor("every page", look)("errors", `the check itself stopped: ${error.message}`);
+  });
+}
+await chromium.close();
+process.stdout.write(JSON.stringify({ findings, seen }));
