@@ -99,8 +99,9 @@ def language_model_learner(
     """A ``Learner`` for a language model: Adam, :func:`lm_groups`, AR/TAR, clipping.
 
     The hidden state is forgotten before each training and validation pass,
-    and carried from batch to batch in between. Defaults are those of ULMFiT's
-    released scripts. Introduced in the chapter *FitLaM*.
+    and carried from batch to batch in between. ``alpha``, ``beta`` and
+    ``clip`` are those of ULMFiT's released scripts, Adam's betas the paper's.
+    Introduced in the chapter *FitLaM*.
 
     Args:
         model: the language model.
