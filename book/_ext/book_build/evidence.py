@@ -1,0 +1,140 @@
+"""Directives that show evidence: the claims with their verdicts, and run records."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from docutils import nodes
+from docutils.parsers.rst import directives
+
+from book_build.directive import BookDirective, label
+from book_build.wording import duration, size
+
+if TYPE_CHECKING:
+    from ulmfit_lib.study.claims import Judgement
+    from ulmfit_lib.study.records import RunRecord
+
+VERDICT_LABELS = {"reproduced": "good", "not reproduced": "bad"}
+_MARKUP = re.compile(r"([\\`*_{}\[\]<>$|~])")
+
+
+class ClaimsTable(BookDirective):
+    """``{claims-table} fitlam``: each claim of a paper, its number, ours, the verdict."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        """One row per claim; the verdicts are computed here."""
+        from ulmfit_lib.study.claims import judge_all, load_claims
+
+        ledger, runs = self.layout.book / "claims.yml", self.layout.book / "runs"
+        self.depends_on(ledger)
+        try:
+            judgements = judge_all(load_claims(ledger), self.arguments[0], runs)
+        except ValueError as error:
+            raise self.error(f"claims-table: {error}") from error
+        headers = ["Claim", "The paper's number", "Ours", "Verdict"]
+        rows = [_claim_row(judgement) for judgement in judgements]
+        return [self.table(headers, rows, ["claims-table"], [7, 6, 6, 5])]
+
+
+class RunRecordSummary(BookDirective):
+    """``{run-record} fitlam-laptop``: how an experiment was run, and what each stage saw.
+
+    ``:metric: accuracy`` adds the result of every arm.
+    """
+
+    required_arguments = 1
+    option_spec: ClassVar = {"metric": directives.unchanged_required}
+
+    def run(self) -> list[nodes.Node]:
+        """Circumstances, results if asked for, the audit, and the settings folded away."""
+        from ulmfit_lib.study.records import read_record
+
+        path = self.layout.book / "runs" / f"{self.arguments[0]}.json"
+        self.depends_on(path)
+        try:
+            record = read_record(path)
+        except (FileNotFoundError, ValueError) as error:
+            raise self.error(f"run-record: {error}") from error
+        shown = [self.table(["Run", path.stem], _circumstances(record, path), widths=[1, 3])]
+        if "metric" in self.options:
+            shown.append(self._results(record, self.options["metric"]))
+        shown.append(self.table(["Stage", "Split", "Texts", "Labels"], _audit(record)))
+        settings = json.dumps(dict(record.config), indent=2, ensure_ascii=False)
+        folded = f"````{{dropdown}} All settings\n```json\n{settings}\n```\n````"
+        return [*shown, *self.markdown(folded)]
+
+    def _results(self, record: RunRecord, metric: str) -> nodes.table:
+        from ulmfit_lib.study.comparisons import arm_summary
+
+        summaries = {arm: arm_summary(record, arm, metric) for arm in record.arms}
+        rows = [[f"`{arm}`", str(found.n), found.text()] for arm, found in summaries.items()]
+        return self.table(["Arm", "Seeds", f"{metric}, % [95 % interval]"], rows)
+
+
+def plain(text: str) -> str:
+    """``text`` as Markdown that shows every character as it is."""
+    return _MARKUP.sub(r"\\\1", text)
+
+
+def _claim_row(judgement: Judgement) -> list[str]:
+    """Claim, the paper's number, ours, and the verdict with what was expected before the run."""
+    verdict = str(judgement.verdict)
+    return [
+        f"**{judgement.claim.id}** {plain(judgement.claim.claim)}",
+        plain(judgement.papers_number),
+        _lines(plain(part) for part in judgement.ours.split("; ")),
+        f"{label(verdict, VERDICT_LABELS.get(verdict, 'open'))}\\\n"
+        f"{plain(judgement.reason)}. Expected: {plain(judgement.expected)}.",
+    ]
+
+
+def _lines(parts: Iterable[str]) -> str:
+    """Each part on a line of its own, in one cell."""
+    return "\\\n".join(parts)
+
+
+def _circumstances(record: RunRecord, path: Path) -> list[list[str]]:
+    """What a reader needs to judge or repeat a run."""
+    seeds = sorted({seed for cells in record.arms.values() for seed in cells})
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    return [
+        ["Scale", str(record.scale)],
+        ["Arms", str(len(record.arms))],
+        ["Seeds", ", ".join(map(str, seeds))],
+        ["Time, memory", f"{duration(record.wall_time_s)}, {_peak(record)} at most"],
+        ["Machine", ", ".join(f"{key} {value}" for key, value in record.machine.items())],
+        ["Versions", ", ".join(f"{key} {value}" for key, value in record.versions.items())],
+        ["Data", _hashes(record.data_hashes.items())],
+        ["Weights", _hashes(record.weight_hashes.items())],
+        ["Started", record.created.replace("T", " ").replace("+00:00", " UTC")],
+        ["Record", f"`{path.name}`, SHA-256 `{digest[:16]}`"],
+    ]
+
+
+def _peak(record: RunRecord) -> str:
+    return size(round(record.peak_memory_mb * 2**20))
+
+
+def _hashes(items: Iterable[tuple[str, str]]) -> str:
+    return _lines(f"{name} `{digest[:16]}`" for name, digest in items) or "none"
+
+
+def _audit(record: RunRecord) -> list[list[str]]:
+    """Each stage and split once: what was shown of it in any run."""
+    runs = [cell for cells in record.arms.values() for cell in cells.values()]
+    shown = [touched for run in runs for touched in run.touched]
+    texts = {(t.stage, t.split) for t in shown if t.text}
+    labels = {(t.stage, t.split) for t in shown if t.labels}
+    places = dict.fromkeys((t.stage, t.split) for t in shown)
+    return [[*place, _seen(place in texts), _seen(place in labels)] for place in places]
+
+
+def _seen(flag: bool) -> str:
+    return "seen" if flag else "not seen"

@@ -1,0 +1,10 @@
+"""Build the book: ``python book/_ext/build.py`` (which is what ``make book`` calls)."""
+
+from __future__ import annotations
+
+import sys
+
+from book_build.pipeline import main
+
+if __name__ == "__main__":
+    sys.exit(main())
