@@ -14,13 +14,12 @@ help: ## this list
 
 book: environment ## the site, in _build/html
 	@.venv/bin/python book/_ext/build.py
-	@echo "The book is in _build/html: open $(CURDIR)/_build/html/index.html in a browser."
 
 test: environment ## style, types and tests
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
-	.venv/bin/python -m pytest --ignore=tests/site
+	.venv/bin/python -m pytest --ignore=tests/site/test_browser.py
 
 lab: environment ## the notebooks in JupyterLab
 	@.venv/bin/jupyter lab --notebook-dir=book

@@ -12,7 +12,6 @@ from __future__ import annotations
 import csv
 import hashlib
 import os
-import platform
 import re
 import shutil
 import subprocess
@@ -27,7 +26,12 @@ SPACE_FOR_NEW = 4 * GIB
 SPACE_FOR_CHANGES = 1 * GIB
 WANTED_PYTHON = (3, 11)
 LIBRARIES_TO_TRY = "torch, transformers, fastai.text.all"
-PIP_OPTIONS = ("--disable-pip-version-check", "--no-input", "--progress-bar", "off")
+PIP_OPTIONS = (
+    "--disable-pip-version-check",
+    "--no-input",
+    "--progress-bar=off",
+    "--no-compile",  # Python compiles what it imports, a small part of what is installed
+)
 
 
 class SetUpError(Exception):
@@ -49,6 +53,11 @@ class Environment:
     def python(self) -> Path:
         """The environment's own interpreter."""
         return self.folder / "bin" / "python"
+
+    @property
+    def settings(self) -> Path:
+        """Python's own note of the environment: version, and where it was made."""
+        return self.folder / "pyvenv.cfg"
 
     @property
     def packages(self) -> Path:
@@ -141,13 +150,14 @@ def check_disk(environment: Environment, needed: int) -> None:
 
 
 def fingerprint(environment: Environment) -> str:
-    """What a complete set-up depends on, as one SHA-256: pins, package, Python, this file.
+    """What a complete set-up depends on, as one SHA-256: Python, pins, package, this file.
 
     Args:
-        environment: whose project folder is read.
+        environment: one that was made, with or without packages.
     """
-    digest = hashlib.sha256(platform.python_version().encode())
-    files = (environment.requirements, environment.root / "pyproject.toml", Path(__file__))
+    digest = hashlib.sha256()
+    project = (environment.requirements, environment.root / "pyproject.toml", Path(__file__))
+    files = (environment.settings, *project)
     for file in files:
         digest.update(hashlib.sha256(file.read_bytes()).digest())
     return digest.hexdigest()
@@ -172,10 +182,10 @@ def is_in_place(environment: Environment) -> bool:
     Args:
         environment: the one in question.
     """
-    settings = environment.folder / "pyvenv.cfg"
-    if not (settings.is_file() and environment.python.exists()):
+    if not (environment.settings.is_file() and environment.python.exists()):
         return False
-    command = re.search(r"^command = .* -m venv (?:--\S+ )*(.+)$", settings.read_text(), re.M)
+    note = environment.settings.read_text(encoding="utf-8")
+    command = re.search(r"^command = .* -m venv (?:--\S+ )*(.+)$", note, re.M)
     return command is not None and Path(command[1]).resolve() == environment.folder.resolve()
 
 
@@ -313,7 +323,7 @@ def why_pip_failed(environment: Environment) -> str:
     tail = "\n".join("  pip: " + line for line in said.splitlines()[-8:])
     if "No space left" in said:
         remedy = "The disk is full: free some space (TMPDIR too), and run the same command again."
-    elif "hash" in said.lower() and "mismatch" in said.lower():
+    elif "DO NOT MATCH THE HASHES" in said:
         remedy = "A download arrived damaged: run the same command again."
     else:
         remedy = (
