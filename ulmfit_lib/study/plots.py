@@ -21,6 +21,7 @@ import numpy as np
 from cycler import cycler
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
@@ -213,15 +214,35 @@ def heat_map(
         )
     axes = axes if axes is not None else new_axes()
     image = axes.imshow(table, cmap=SEQUENTIAL, aspect="auto")
-    middle = (table.max() + table.min()) / 2
     for (r, c), value in np.ndenumerate(table):
-        ink = "black" if value > middle else "white"
+        red, green, blue, _ = image.to_rgba(value)
+        ink = ink_on(to_hex((red, green, blue)))
         axes.text(c, r, f"{value:.{digits}f}", ha="center", va="center", color=ink)
     axes.set_xticks(range(len(columns)), list(columns))
     axes.set_yticks(range(len(rows)), list(rows))
     axes.grid(False)
     _figure_of(axes).colorbar(image, ax=axes, label=label)
     return axes
+
+
+def ink_on(background: str) -> str:
+    """Black or white, whichever stands out more from ``background`` (4.5:1 or better).
+
+    Introduced in the chapter *FitLaM*.
+
+    Args:
+        background: a colour, ``"#rrggbb"``.
+    """
+    return "#000000" if luminance(background) > 0.179 else "#ffffff"
+
+
+def luminance(color: str) -> float:
+    """Relative luminance in [0, 1], as WCAG 2.1 defines it.
+
+    Introduced in the chapter *FitLaM*.
+    """
+    channels = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(color)]
+    return float(np.dot(channels, [0.2126, 0.7152, 0.0722]))
 
 
 def describe(summaries: Mapping[str, Summary], *, percent: bool = True, digits: int = 1) -> str:
