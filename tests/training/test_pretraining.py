@@ -23,6 +23,7 @@ CONFIG = PretrainConfig(
     updates=120,
     segment=30,
     lr_max=3e-2,
+    horizon=120,
     valid_tokens=400,
 )
 
@@ -83,7 +84,10 @@ import sys, time
 sys.path.insert(0, {tests!r})
 from test_pretraining import CONFIG, text
 from ulmfit_lib.training.pretraining import pretrain
-pretrain(CONFIG, text(0), text(1), sys.argv[1], report=lambda line: (print(line, flush=True), time.sleep(0.2)))
+def slowly(line):
+    print(line, flush=True)
+    time.sleep(0.2)
+pretrain(CONFIG, text(0), text(1), sys.argv[1], report=slowly)
 """
 
 
@@ -118,6 +122,36 @@ def test_a_checkpoint_of_another_configuration_is_refused(tmp_path):
         run(tmp_path, replace(CONFIG, lr_max=0.02))
     with pytest.raises(ValueError, match="train .text 0 there, text 5 here"):
         pretrain(CONFIG, text(5), text(1), tmp_path, report=lambda _: None)
+
+
+def test_a_run_can_be_given_an_earlier_end(tmp_path):
+    early = replace(CONFIG, updates=90, decay_from=60)
+    whole, _ = run(tmp_path / "whole", early)
+
+    def stop_after_two(line):
+        if "segment 2" in line:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        pretrain(CONFIG, text(0), text(1), tmp_path / "cut", stop_after_two)
+    # The checkpoint of segment 2 was not written: 30 of 120 updates are done.
+    cut, progress = run(tmp_path / "cut", early)
+    assert same_weights(whole, cut)
+    assert progress.segments == 3
+    with pytest.raises(ValueError, match="has done 90 updates of a run that decays from update 60"):
+        run(tmp_path / "cut", CONFIG)
+
+
+def test_the_rate_falls_over_the_horizon_or_to_an_earlier_end():
+    config = replace(CONFIG, horizon=100, updates=60, segment=20, warmup=0.1, lr_max=1.0)
+    assert config.lr(5) == pytest.approx(0.5)
+    assert config.lr(55) == pytest.approx(0.5)
+    early = replace(config, decay_from=40)
+    assert early.lr(39) == config.lr(39)
+    assert early.lr(50) == pytest.approx(early.lr(40) / 2)
+    assert early.lr(60) == 0.0
+    with pytest.raises(ValueError, match="ascending"):
+        replace(config, decay_from=70)
 
 
 def test_bfloat16_learns_the_same_task(tmp_path):

@@ -123,8 +123,8 @@ class AWDLSTM(nn.Module):
 
 
 def detach_state(state: EncoderState) -> EncoderState:
-    """The same numbers without their history, so gradients stop here."""
-    return [(h.detach(), c.detach()) for h, c in state]
+    """The same numbers without their history, so gradients stop here; always in 32 bits."""
+    return [(h.detach().float(), c.detach().float()) for h, c in state]
 
 
 class LanguageModel(nn.Module):

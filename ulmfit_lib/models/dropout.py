@@ -33,7 +33,7 @@ def check_probability(name: str, p: float) -> float:
 class LockedDropout(nn.Module):
     """Variational dropout: one mask per example, the same at every time step.
 
-    Source: Merity et al. 2017, section 4.3 (after Gal and Ghahramani 2016).
+    Source: Merity et al. 2017, section 4 (after Gal and Ghahramani 2016).
     Introduced in the chapter *Text and language models*.
 
     Args:
@@ -58,7 +58,7 @@ class LockedDropout(nn.Module):
 class EmbeddingDropout(nn.Module):
     """Drop whole word types: a dropped token is zero wherever it occurs.
 
-    Source: Merity et al. 2017, section 4.3. The mask has shape (V, 1), so the
+    Source: Merity et al. 2017, section 4. The mask has shape (V, 1), so the
     same word vanishes everywhere in the batch. The table itself is never
     changed, and a decoder tied to it sees all rows. Introduced in the chapter
     *Text and language models*.

@@ -13,13 +13,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
 from ulmfit_lib.models.awd_lstm import (
     AWDLSTM,
-    CLASSIFIER_DROPOUTS,
     FINE_TUNING_DROPOUTS,
     AWDLSTMConfig,
     Dropouts,
@@ -126,39 +124,6 @@ def load_language_model(
         raise DamagedFileError(f"{path} is not a safetensors file: {error}") from error
     model.load_state_dict({k: v.float() for k, v in tensors.items()})
     return model
-
-
-def load_encoder(
-    direction: str = "forward",
-    dropouts: Dropouts = CLASSIFIER_DROPOUTS,
-    folder: str | Path = SHIPPED_WEIGHTS,
-) -> AWDLSTM:
-    """The encoder of :func:`load_language_model`, ready to become a classifier's.
-
-    Introduced in the chapter *FitLaM*.
-
-    Args:
-        direction: "forward" or "backward".
-        dropouts: probabilities for training the classifier.
-        folder: where the weights are.
-    """
-    return load_language_model(direction, dropouts, folder).encoder
-
-
-def copy_encoder(encoder: AWDLSTM, dropouts: Dropouts = CLASSIFIER_DROPOUTS) -> AWDLSTM:
-    """A new encoder with the weights of ``encoder`` and other dropouts.
-
-    Only weights transfer from a language model to a classifier; dropouts are
-    the task's own. Introduced in the chapter *FitLaM*.
-
-    Args:
-        encoder: where the weights come from; stays as it is.
-        dropouts: probabilities of the copy.
-    """
-    copy = AWDLSTM(encoder.config, dropouts)
-    with torch.no_grad():
-        copy.load_state_dict(encoder.state_dict())
-    return copy
 
 
 def _sha256(path: Path) -> str:

@@ -49,10 +49,12 @@ class PretrainConfig:
     model: AWDLSTMConfig = AWDLSTMConfig()  # sizes
     dropouts: Dropouts = NO_DROPOUT  # none: less than one pass over the corpus cannot overfit
     stream: StreamConfig = StreamConfig()  # rows, bptt, direction
-    updates: int = 20_000  # optimizer steps of the whole run
+    updates: int = 27_500  # optimizer steps of the whole run
     segment: int = 250  # optimizer steps between checkpoints
     lr_max: float = 2e-3  # highest learning rate
-    warmup: float = 0.02  # share of the updates during which the rate rises
+    horizon: int = 27_500  # optimizer steps over which the rate would fall to zero
+    warmup: float = 0.01  # share of the horizon during which the rate rises
+    decay_from: int | None = None  # step from which it falls faster, to be zero at the last one
     betas: tuple[float, float] = (0.9, 0.99)  # Adam's decay rates
     weight_decay: float = 0.01  # decoupled, per unit of learning rate
     clip: float = 0.5  # largest gradient norm
@@ -65,11 +67,31 @@ class PretrainConfig:
             raise ValueError(
                 f"updates={self.updates} must be a positive multiple of segment={self.segment}"
             )
+        if not self.decay_start <= self.updates <= self.horizon:
+            raise ValueError(
+                f"decay_from={self.decay_from}, updates={self.updates}, horizon={self.horizon}: "
+                "give them in ascending order"
+            )
 
     @property
     def segments(self) -> int:
         """Number of checkpoints of the whole run."""
         return self.updates // self.segment
+
+    @property
+    def decay_start(self) -> int:
+        """Step from which the rate falls to zero at the last one."""
+        return self.updates if self.decay_from is None else self.decay_from
+
+    def lr(self, t: int) -> float:
+        """Learning rate of step ``t``, counted from 0.
+
+        A linear rise and fall over the horizon. A run can be ended before its
+        horizon: from ``decay_from`` on the rate falls to zero at ``updates``.
+        """
+        start = self.decay_start
+        rate = linear_warmup(min(t, start), self.horizon, self.lr_max, self.warmup)
+        return rate if t < start else rate * (self.updates - t) / max(1, self.updates - start)
 
 
 @dataclass
@@ -152,6 +174,7 @@ class Segments(Callback):
         tensors, facts = load_checkpoint(self.path)
         if facts["identity"] != (identity := self._identity()):
             raise ValueError(_difference(self.path, facts["identity"], identity))
+        self._check_end(facts)
         learn.create_opt()
         learn.model.load_state_dict(_without_prefix(tensors, "model."))
         restore_optimizer(learn.opt.opt, tensors)
@@ -218,14 +241,32 @@ class Segments(Callback):
 
     def _identity(self) -> dict[str, Any]:
         """What two runs must share for one to go on from the other's checkpoint."""
+        config = asdict(self.config) | {"betas": list(self.config.betas)}
+        for name in ("updates", "decay_from"):
+            del config[name]
         return {
-            "config": asdict(self.config) | {"betas": list(self.config.betas)},
+            "config": config,
             "train": self.train_text.fingerprint,
             "valid": self.valid_text.fingerprint,
         }
 
+    def _check_end(self, facts: dict[str, Any]) -> None:
+        """A run may be given another end while its rate is the same under both."""
+        done = facts["progress"]["segments"] * self.config.segment
+        theirs, ours = facts["end"], self._end()
+        if theirs != ours and done > min(theirs[0], ours[0]):
+            raise ValueError(
+                f"the checkpoint {self.path} has done {done} updates of a run that decays from "
+                f"update {theirs[0]} to {theirs[1]}: it cannot decay from {ours[0]} to {ours[1]}. "
+                "Choose a later decay_from, or another folder"
+            )
+
+    def _end(self) -> list[int]:
+        return [self.config.decay_start, self.config.updates]
+
     def _facts(self) -> dict[str, Any]:
-        return {"identity": self._identity(), "progress": asdict(self.progress)}
+        progress = asdict(self.progress)
+        return {"identity": self._identity(), "end": self._end(), "progress": progress}
 
     def _tensors(self) -> dict[str, Tensor]:
         tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
@@ -254,15 +295,10 @@ def _learner(
 
 
 def _schedule(config: PretrainConfig, segments_done: int) -> ParamScheduler:
-    """Linear warm-up and decay over the *whole* run, wherever this fit starts."""
+    """The rates of the *whole* run, wherever this fit starts."""
     first = segments_done * config.segment
     remaining = config.updates - first
-
-    def lr(position: float) -> float:
-        t = first + round(position * remaining)
-        return linear_warmup(t, config.updates, config.lr_max, config.warmup)
-
-    return ParamScheduler({"lr": lr})
+    return ParamScheduler({"lr": lambda position: config.lr(first + round(position * remaining))})
 
 
 def _hidden_from(tensors: dict[str, Tensor]) -> list[tuple[Tensor, Tensor]] | None:

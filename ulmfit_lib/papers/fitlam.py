@@ -1,0 +1,239 @@
+"""FitLaM: Fine-tuned Language Models for Text Classification (Howard and Ruder 2018, v1).
+
+The paper's recipe in its own terms, from pieces of the lower floors:
+
+1. a language model pre-trained on general text (:mod:`ulmfit_lib.models.pretrained`),
+2. tuned on the task's text: gradual unfreezing, each stage annealed by a
+   cosine, the rate raised and lowered again once every layer trains,
+   discriminative rates by 0.3 (:func:`tune_language_model`),
+3. tuned into a classifier: concat pooling, BPT3C, a new head, discriminative
+   rates (:func:`tune_classifier`); forward and backward are averaged.
+
+Introduced in the chapter *FitLaM*.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from fastai.data.core import DataLoaders
+from torch import Tensor
+
+from ulmfit_lib.models.awd_lstm import (
+    AWDLSTM,
+    CLASSIFIER_DROPOUTS,
+    FINE_TUNING_DROPOUTS,
+    AWDLSTMConfig,
+    Dropouts,
+    LanguageModel,
+)
+from ulmfit_lib.models.classifier import ClassifierConfig, TextClassifier, classifier_encoder
+from ulmfit_lib.models.pretrained import load_language_model
+from ulmfit_lib.study.seeds import derive, seed_everything
+from ulmfit_lib.text.batches import BatchConfig, TextDataset, TextLoader
+from ulmfit_lib.text.streams import LMStream, StreamConfig, join_documents
+from ulmfit_lib.training.groups import FITLAM_RATIO, classifier_groups, lm_groups
+from ulmfit_lib.training.learner import (
+    classifier_learner,
+    fit_stages,
+    language_model_learner,
+    predict_probabilities,
+)
+from ulmfit_lib.training.schedules import (
+    Schedule,
+    cosine,
+    slanted_triangular,
+    warmup_reverse_annealing,
+)
+from ulmfit_lib.training.unfreezing import Plan, full, gradual, last_only
+
+SCHEDULES: Mapping[str, Schedule] = {
+    "cosine": cosine,
+    "reverse": warmup_reverse_annealing,
+    "stlr": slanted_triangular,
+}
+Documents = Sequence[Sequence[int]]  # token ids of each text, without special tokens
+
+
+@dataclass(frozen=True)
+class LMTuning:
+    """Stage 2: the language model meets the task's text."""
+
+    lr_max: float = 4e-3  # of the top group
+    ratio: float = FITLAM_RATIO  # discriminative rates
+    epochs: int = 2  # with every layer open, after one epoch per layer on the way there
+    batch_size: int = 32  # rows of the stream
+    bptt: int = 70  # tokens per row and batch
+    dropouts: Dropouts = FINE_TUNING_DROPOUTS.scaled(0.5)  # small model, small text
+
+
+@dataclass(frozen=True)
+class ClassifierTuning:
+    """Stage 3: the encoder becomes a classifier."""
+
+    lr_max: float = 1e-2  # of the head
+    ratio: float = FITLAM_RATIO  # discriminative rates
+    schedule: str = "reverse"  # with every layer open: a name in SCHEDULES
+    updates: int = 200  # optimizer steps with every layer open, in whole epochs
+    head_updates: int = 40  # optimizer steps of the head alone before that
+    batch_size: int = 32  # documents
+    dropouts: Dropouts = CLASSIFIER_DROPOUTS.scaled(0.5)  # small model, few labels
+    head: ClassifierConfig = field(default_factory=ClassifierConfig)  # pooling, BPT3C, head
+
+    def __post_init__(self) -> None:
+        if self.schedule not in SCHEDULES:
+            raise ValueError(f"schedule={self.schedule!r} must be one of {sorted(SCHEDULES)}")
+
+
+def lm_plan(n_groups: int, config: LMTuning) -> Plan:
+    """Gradual unfreezing of the language model, then warm-up reverse annealing.
+
+    One more group opens per epoch, from the top, each epoch annealed by a
+    cosine; the last stage has every group open and raises the rate during its
+    first epoch. Source: FitLaM v1, "Target task LM fine-tuning". Introduced in
+    the chapter *FitLaM*.
+
+    Args:
+        n_groups: layer groups of the language model.
+        config: rates and epochs.
+    """
+    thaw = gradual(n_groups, n_groups - 1, 1, config.lr_max, cosine) if n_groups > 1 else ()
+
+    def raise_then_lower(t: float, T: int, lr_max: float) -> float:
+        return warmup_reverse_annealing(t, T, lr_max, warmup=1 / (config.epochs + 1))
+
+    return thaw + full(n_groups, config.epochs, config.lr_max, raise_then_lower)
+
+
+def classifier_plan(n_groups: int, batches_per_epoch: int, config: ClassifierTuning) -> Plan:
+    """The head alone first, annealed by a cosine; then every layer, by the schedule.
+
+    Introduced in the chapter *FitLaM*.
+
+    Args:
+        n_groups: layer groups of the classifier.
+        batches_per_epoch: to turn updates into whole epochs, at least one each.
+        config: rates and updates.
+    """
+    head_epochs = max(1, round(config.head_updates / batches_per_epoch))
+    epochs = max(1, round(config.updates / batches_per_epoch))
+    head = last_only(n_groups, head_epochs, config.lr_max, cosine)
+    return head + full(n_groups, epochs, config.lr_max, SCHEDULES[config.schedule])
+
+
+def tune_language_model(
+    documents: Documents,
+    direction: str = "forward",
+    config: LMTuning = LMTuning(),
+    seed: int = 0,
+    valid: Documents = (),
+    quiet: bool = True,
+) -> tuple[LanguageModel, list[dict[str, float]]]:
+    """Stage 2: the pre-trained language model, tuned on the task's text.
+
+    Introduced in the chapter *FitLaM*.
+
+    Args:
+        documents: token ids of the task's texts; no label is looked at.
+        direction: "forward" or "backward".
+        config: rates, epochs, dropouts.
+        seed: of the order of the documents, of BPTT lengths and dropout.
+        valid: held-out texts; empty repeats the training text, whose loss
+            then says nothing about new text.
+        quiet: show nothing.
+
+    Returns:
+        The tuned model and one row per epoch (stage, epoch, train_loss, valid_loss).
+    """
+    seed_everything(derive(seed, "lm", direction))
+    model = load_language_model(direction, config.dropouts)
+    order = np.random.default_rng(derive(seed, "documents")).permutation(len(documents))
+    shuffled = [documents[i] for i in order]
+    cut = StreamConfig(config.batch_size, config.bptt, True, direction, derive(seed, "bptt"))
+    train = LMStream(join_documents(shuffled), cut)
+    held_out = join_documents(valid if valid else shuffled)
+    fixed = replace(cut, random_lengths=False)
+    dls = DataLoaders(train, LMStream(held_out, fixed))
+    learn = language_model_learner(model, dls, bptt=config.bptt, quiet=quiet)
+    rows = fit_stages(learn, lm_plan(len(lm_groups(model)), config), config.ratio)
+    return model, rows
+
+
+def tune_classifier(
+    encoder: AWDLSTM,
+    documents: Documents,
+    labels: Sequence[int],
+    n_classes: int,
+    config: ClassifierTuning = ClassifierTuning(),
+    direction: str = "forward",
+    seed: int = 0,
+    valid: tuple[Documents, Sequence[int]] | None = None,
+    quiet: bool = True,
+) -> tuple[TextClassifier, list[dict[str, float]]]:
+    """Stage 3: an encoder, tuned into a classifier.
+
+    Introduced in the chapter *FitLaM*.
+
+    Args:
+        encoder: its weights are copied; the original stays as it is.
+        documents: token ids of the labelled texts.
+        labels: class of each, in ``0 .. n_classes - 1``.
+        n_classes: number of classes.
+        config: rates, schedule, updates, dropouts.
+        direction: how ``encoder`` reads; "backward" reverses the documents.
+        seed: of the head, the order of the documents and dropout.
+        valid: documents and labels to measure after every epoch.
+        quiet: show nothing.
+
+    Returns:
+        The classifier and one row per epoch.
+
+    Raises:
+        ValueError: a label outside ``0 .. n_classes - 1``.
+    """
+    wrong = [label for label in labels if not 0 <= label < n_classes]
+    if wrong:
+        raise ValueError(f"label {wrong[0]} is outside 0 .. {n_classes - 1}")
+    seed_everything(derive(seed, "classifier", direction))
+    model = TextClassifier(classifier_encoder(encoder, config.dropouts), n_classes, config.head)
+    batches = BatchConfig(config.batch_size, seed=derive(seed, "batches"))
+    train = TextLoader(_dataset(documents, labels, direction), batches, shuffle=True)
+    held_out = _dataset(*(valid or (documents, labels)), direction)
+    dls = DataLoaders(train, TextLoader(held_out, BatchConfig(128)))
+    learn = classifier_learner(model, dls, quiet=quiet)
+    plan = classifier_plan(len(classifier_groups(model)), len(train), config)
+    return model, fit_stages(learn, plan, config.ratio)
+
+
+def classify(
+    model: TextClassifier, documents: Documents, direction: str = "forward", batch_size: int = 128
+) -> Tensor:
+    """Class probabilities (N, C) of ``documents``, in their order.
+
+    Introduced in the chapter *FitLaM*.
+
+    Args:
+        model: a classifier that reads ``direction``.
+        documents: token ids of each text.
+        direction: "forward" or "backward".
+        batch_size: documents at once.
+    """
+    loader = TextLoader(_dataset(documents, None, direction), BatchConfig(batch_size))
+    return predict_probabilities(model, loader)
+
+
+def untrained_encoder(config: AWDLSTMConfig, seed: int) -> AWDLSTM:
+    """An encoder with random weights: where "from scratch" starts.
+
+    Introduced in the chapter *FitLaM*.
+    """
+    seed_everything(derive(seed, "from scratch"))
+    return AWDLSTM(config)
+
+
+def _dataset(
+    documents: Documents, labels: Sequence[int] | None, direction: str
+) -> TextDataset:
+    return TextDataset(documents, labels, backward=direction == "backward")
