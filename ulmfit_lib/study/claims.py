@@ -174,6 +174,10 @@ def check_ledger(claims: Sequence[Claim], folder: str | Path | None = None) -> N
 
     Introduced in the chapter *FitLaM*.
 
+    Args:
+        claims: the ledger.
+        folder: where run records live; by default ``book/runs``.
+
     Raises:
         LedgerError: names the claims whose record is missing.
     """

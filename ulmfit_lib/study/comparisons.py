@@ -28,6 +28,11 @@ def arm_summary(record: RunRecord, arm: str, metric: str = "accuracy") -> Summar
 
     Introduced in the chapter *FitLaM*.
 
+    Args:
+        record: the record.
+        arm: name of the arm.
+        metric: name of a metric of the record's cells.
+
     Raises:
         RecordError: no such arm or metric.
         ValueError: a run diverged (its metric is nan).
@@ -39,6 +44,11 @@ def arm_difference(record: RunRecord, first: str, second: str, metric: str = "ac
     """Mean of ``metric(first) - metric(second)``, paired by seed.
 
     Introduced in the chapter *FitLaM*.
+
+    Args:
+        record: the record.
+        first, second: names of arms.
+        metric: name of a metric of the record's cells.
 
     Raises:
         RecordError: no such arm or metric, or no seed in common.
@@ -78,6 +88,10 @@ def record_noise_floor(record: RunRecord, arm: str) -> NoiseFloor:
     """The noise floor of the record's test set at the accuracy of ``arm``.
 
     Introduced in the chapter *FitLaM*.
+
+    Args:
+        record: the record.
+        arm: name of the arm.
 
     Raises:
         RecordError: no such arm, or its cells have no accuracy.

@@ -27,6 +27,12 @@ def as_object(
 
     Introduced in the chapter *FitLaM*.
 
+    Args:
+        where: path of the value in its file.
+        value: what was found there.
+        required: fields that must be there.
+        optional: fields that may be there.
+
     Raises:
         FieldError: no object, a field missing, or one that is not known.
     """
@@ -45,6 +51,11 @@ def as_object(
 def as_table(where: str, value: Any, read: Callable[[str, Any], _Value]) -> dict[str, _Value]:
     """An object whose values all pass ``read``. Introduced in the chapter *FitLaM*.
 
+    Args:
+        where: path of the value in its file.
+        value: what was found there.
+        read: reader of one value, called with its own path.
+
     Raises:
         FieldError: no object, or a wrong value.
     """
@@ -54,6 +65,11 @@ def as_table(where: str, value: Any, read: Callable[[str, Any], _Value]) -> dict
 
 def as_list(where: str, value: Any, read: Callable[[str, Any], _Value]) -> tuple[_Value, ...]:
     """A list whose items all pass ``read``. Introduced in the chapter *FitLaM*.
+
+    Args:
+        where: path of the value in its file.
+        value: what was found there.
+        read: reader of one item, called with its own path.
 
     Raises:
         FieldError: no list, or a wrong item.
@@ -66,6 +82,10 @@ def as_list(where: str, value: Any, read: Callable[[str, Any], _Value]) -> tuple
 def as_text(where: str, value: Any) -> str:
     """A text that is not empty. Introduced in the chapter *FitLaM*.
 
+    Args:
+        where: path of the value in its file.
+        value: what was found there.
+
     Raises:
         FieldError: anything else.
     """
@@ -76,6 +96,11 @@ def as_text(where: str, value: Any) -> str:
 
 def as_choice(where: str, value: Any, choices: Collection[str]) -> str:
     """One of ``choices``. Introduced in the chapter *FitLaM*.
+
+    Args:
+        where: path of the value in its file.
+        value: what was found there.
+        choices: what is allowed.
 
     Raises:
         FieldError: anything else.
@@ -88,6 +113,10 @@ def as_choice(where: str, value: Any, choices: Collection[str]) -> str:
 def as_flag(where: str, value: Any) -> bool:
     """True or false. Introduced in the chapter *FitLaM*.
 
+    Args:
+        where: path of the value in its file.
+        value: what was found there.
+
     Raises:
         FieldError: anything else.
     """
@@ -98,6 +127,10 @@ def as_flag(where: str, value: Any) -> bool:
 
 def as_whole(where: str, value: Any) -> int:
     """A whole number. Introduced in the chapter *FitLaM*.
+
+    Args:
+        where: path of the value in its file.
+        value: what was found there.
 
     Raises:
         FieldError: anything else.
@@ -111,6 +144,10 @@ def as_number(where: str, value: Any) -> float:
     """A number; null, which is how a file says "not finite", becomes nan.
 
     Introduced in the chapter *FitLaM*.
+
+    Args:
+        where: path of the value in its file.
+        value: what was found there.
 
     Raises:
         FieldError: anything else.

@@ -249,6 +249,11 @@ def describe(summaries: Mapping[str, Summary], *, percent: bool = True, digits: 
     """``"scratch 31.2 [30.1, 32.4]; pretrained 40.0 [...]"``, for alt text.
 
     Introduced in the chapter *FitLaM*.
+
+    Args:
+        summaries: name to summary.
+        percent: write 0.713 as 71.3.
+        digits: digits after the point.
     """
     texts = (f"{name} {s.text(percent=percent, digits=digits)}" for name, s in summaries.items())
     return "; ".join(texts)

@@ -156,6 +156,10 @@ def combined_reason(found: Sequence[Comparison], verdict: Verdict) -> str:
     """The reasons that decided, with the comparison's name where there are several.
 
     Introduced in the chapter *FitLaM*.
+
+    Args:
+        found: the comparisons of one rule.
+        verdict: what they gave together.
     """
     if len(found) == 1:
         return found[0].reason
@@ -169,6 +173,10 @@ def in_points(summary: Summary, metric: str) -> str:
     """A difference with its interval: in points for a share, else in the metric's unit.
 
     Introduced in the chapter *FitLaM*.
+
+    Args:
+        summary: of the difference.
+        metric: what was compared.
     """
     if metric in METRICS:
         return f"{summary.text(sign=True)} points"
