@@ -13,7 +13,7 @@ from sphinx.application import Sphinx
 from sphinx.config import Config
 
 from book_build import docstrings, stamp
-from book_build.chapters import ChapterCard, ChapterStatus, Versions
+from book_build.chapters import ChapterCard, ChapterStatus, QuizBlock, Versions
 from book_build.evidence import ClaimsTable, RunRecordSummary
 from book_build.execution import kernel_environment
 from book_build.layout import Layout
@@ -23,6 +23,7 @@ from book_build.terms import BookGlossary, NotationTable, TermWithChinese
 
 DIRECTIVES = {
     "chapter-card": ChapterCard,
+    "quiz": QuizBlock,
     "chapter-status": ChapterStatus,
     "versions": Versions,
     "book-glossary": BookGlossary,
@@ -47,6 +48,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("config-inited", prepare, priority=100)
     app.connect("build-finished", finish, priority=100)
     app.connect("autodoc-process-docstring", docstrings.process, priority=400)
+    app.connect("autodoc-skip-member", docstrings.skip)
     app.connect("missing-reference", docstrings.resolve)
     for name, directive in DIRECTIVES.items():
         app.add_directive(name, directive)

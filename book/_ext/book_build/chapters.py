@@ -1,4 +1,4 @@
-"""Directives around a chapter: its card, its run time, the versions it ran with."""
+"""Directives around a chapter: its card, its quiz, its run time, the versions it ran with."""
 
 from __future__ import annotations
 
@@ -49,6 +49,26 @@ class ChapterCard(BookDirective):
         return nodes.definition_list_item("", nodes.term(term, term), definition)
 
 
+class QuizBlock(BookDirective):
+    """``{quiz} fitlam``: the questions of ``book/quizzes/fitlam.yml``, with a reason per choice."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        """The quiz as HTML, which works without a kernel."""
+        from ulmfit_lib.study.quiz import load_quiz, render_quiz
+
+        path = self.layout.book / "quizzes" / f"{self.arguments[0]}.yml"
+        self.depends_on(path)
+        try:
+            html = render_quiz(load_quiz(path))
+        except (FileNotFoundError, ValueError) as error:
+            raise self.error(f"quiz: {error}") from error
+        if 'class="math' in html:  # so that the page loads MathJax
+            self.env.get_domain("math").data["has_equations"][self.env.docname] = True
+        return [nodes.raw("", html, format="html")]
+
+
 class ChapterStatus(BookDirective):
     """A table with run time, peak memory and date of every chapter's execution."""
 
@@ -60,7 +80,7 @@ class ChapterStatus(BookDirective):
             for path in notebooks(root)
         ]
         headers = ["Chapter", "Run time", "Peak memory", "Scale", "Cores", "Executed (UTC)"]
-        return [self.table(headers, rows, ["status-table"], [4, 2, 2, 2, 1, 3])]
+        return [self.table(headers, rows, ["status-table"], [5, 3, 3, 2, 2, 5])]
 
     def _cells(self, path: Path) -> list[str]:
         took = measurement(self.layout, path)

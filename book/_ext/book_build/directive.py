@@ -64,8 +64,3 @@ class BookDirective(SphinxDirective):
 
     def _row(self, cells: Sequence[str]) -> nodes.row:
         return nodes.row("", *(nodes.entry("", *self.markdown(cell)) for cell in cells))
-
-
-def label(text: str, kind: str) -> str:
-    """Markdown for a short coloured label; its words, not its colour, carry the meaning."""
-    return f"[{text}]{{.label .label-{kind}}}"

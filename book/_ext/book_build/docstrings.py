@@ -14,9 +14,11 @@ from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.util.nodes import make_refnode
 
+from book_build.layout import chapter_pages
 from book_build.library import PACKAGE, attributes, fields, imported_names
 
 _RESULT_SECTION = re.compile(r"^(Returns|Yields):$")
+_CHAPTER_NAME = re.compile(r"(\bchapter\s+)\*([^*]+)\*")
 _DESCRIBED = re.compile(r"^\s*(Args|Arguments|Attributes|Parameters):$|:param ")
 
 
@@ -27,9 +29,11 @@ def process(
 
     - ``Returns:`` holds a sentence, not "type: sentence": napoleon would take the words before a
       colon for a type.
+    - The chapter that introduces a symbol becomes a link.
     - A dataclass' fields are described by the comments behind them; they become its parameters.
     """
     _keep_result_sentences(lines)
+    lines[:] = link_chapters(Path(app.srcdir), "\n".join(lines)).split("\n")
     if what in {"attribute", "property", "data"} and lines:
         lines.insert(0, "\\ ")  # nothing, but not empty: keeps a colon in the first line a colon
     if what == "class" and not any(_DESCRIBED.search(line) for line in lines):
@@ -61,6 +65,24 @@ def resolve(
         )
     name = target.rpartition(".")[2]
     return contnode if name.startswith("_") or name in attributes(root, module) else None
+
+
+def skip(
+    app: Sphinx, what: str, name: str, obj: Any, skipped: bool, options: Mapping[str, Any]
+) -> bool | None:
+    """Leave out the fields of a NamedTuple: they are described with its parameters."""
+    return True if (obj.__doc__ or "").startswith("Alias for field number") else None
+
+
+def link_chapters(root: Path, text: str) -> str:
+    """Turn "the chapter *FitLaM*" into a link to that chapter, if the book has it."""
+
+    def link(match: re.Match[str]) -> str:
+        name = " ".join(match[2].split())
+        page = chapter_pages(root).get(name)
+        return f"{match[1]}:doc:`{name} </{page}>`" if page else match[0]
+
+    return _CHAPTER_NAME.sub(link, text)
 
 
 def _keep_result_sentences(lines: list[str]) -> None:

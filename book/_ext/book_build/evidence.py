@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, ClassVar
 from docutils import nodes
 from docutils.parsers.rst import directives
 
-from book_build.directive import BookDirective, label
+from book_build.directive import BookDirective
 from book_build.wording import duration, size
 
 if TYPE_CHECKING:
     from ulmfit_lib.study.claims import Judgement
     from ulmfit_lib.study.records import RunRecord
 
-VERDICT_LABELS = {"reproduced": "good", "not reproduced": "bad"}
+VERDICT_CLASSES = {"reproduced": "verdict-good", "not reproduced": "verdict-bad"}
 _MARKUP = re.compile(r"([\\`*_{}\[\]<>$|~])")
 
 
@@ -90,7 +90,7 @@ def _claim_row(judgement: Judgement) -> list[str]:
         f"**{judgement.claim.id}** {plain(judgement.claim.claim)}",
         plain(judgement.papers_number),
         _lines(plain(part) for part in judgement.ours.split("; ")),
-        f"{label(verdict, VERDICT_LABELS.get(verdict, 'open'))}\\\n"
+        f"[{verdict}]{{.verdict .{VERDICT_CLASSES.get(verdict, 'verdict-open')}}}\\\n"
         f"{plain(judgement.reason)}. Expected: {plain(judgement.expected)}.",
     ]
 

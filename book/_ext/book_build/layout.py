@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import yaml
@@ -65,6 +67,24 @@ def notebooks(root: Path) -> tuple[Path, ...]:
     """The notebooks among the pages, in reading order."""
     files = (root / f"{page}.ipynb" for page in pages(root))
     return tuple(path for path in files if path.is_file())
+
+
+@cache
+def chapter_pages(root: Path) -> dict[str, str]:
+    """The page of each chapter, by the chapter's name: its title up to a colon."""
+    titles = {_title(path): path for path in notebooks(root)}
+    return {
+        title.partition(":")[0].strip(): path.relative_to(root).with_suffix("").as_posix()
+        for title, path in titles.items()
+    }
+
+
+def _title(notebook: Path) -> str:
+    """The first heading of a notebook."""
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    text = "\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "markdown")
+    heading = re.search(r"^# +(.+)$", text, flags=re.MULTILINE)
+    return heading[1].strip() if heading else notebook.stem
 
 
 def _reading_order(root: Path) -> list[str]:

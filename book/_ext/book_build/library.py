@@ -25,7 +25,7 @@ class Symbol:
     kind: Kind
     summary: str  # first sentence of the docstring
     chapter: str | None  # the chapter that introduces it, as the docstring names it
-    inherits: bool = False  # a class with base classes
+    inherits: bool = False  # a class with base classes (a NamedTuple's says nothing)
     value: str = ""  # of a constant, where it is short
 
     @property
@@ -110,7 +110,7 @@ def fields(root: Path, path: str) -> list[tuple[str, str]]:
 
 def imported_names(root: Path, module: str) -> dict[str, str]:
     """What each imported name of ``module`` stands for: ``{"nn": "torch.nn"}``."""
-    found = {}
+    found: dict[str, str] = {}
     for node in _nodes(root, module):
         if isinstance(node, ast.Import):
             found |= {(a.asname or a.name): a.name for a in node.names}
@@ -153,15 +153,10 @@ def _symbols(module: str, tree: ast.Module, lines: list[str]) -> Iterator[Symbol
 def _definition(module: str, node: _Definition, default: str | None) -> Symbol:
     """The symbol of a function or class; ``default`` is its module's chapter."""
     text = ast.get_docstring(node) or ""
-    is_class = isinstance(node, ast.ClassDef)
-    return Symbol(
-        module,
-        node.name,
-        kind="class" if is_class else "function",
-        summary=_summary(text),
-        chapter=_chapter(text) or default,
-        inherits=is_class and bool(node.bases),
-    )
+    kind: Kind = "class" if isinstance(node, ast.ClassDef) else "function"
+    bases = {ast.unparse(base) for base in getattr(node, "bases", [])} - {"NamedTuple"}
+    chapter = _chapter(text) or default
+    return Symbol(module, node.name, kind, _summary(text), chapter, inherits=bool(bases))
 
 
 def _short_value(node: ast.stmt, longest: int = 60) -> str:
