@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 import traceback
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -19,6 +20,11 @@ app = typer.Typer(
 data = typer.Typer(help="The data sets: what is there, and building the embedded one.")
 app.add_typer(data, name="data", no_args_is_help=True)
 
+pretrain = typer.Typer(help="Pre-training of the models that come with the book.")
+app.add_typer(pretrain, name="pretrain", no_args_is_help=True)
+
+Files = Annotated[list[Path], typer.Argument(help="Running text, .txt or .txt.xz.")]
+Out = Annotated[Path, typer.Option(help="Where to write.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show where an error comes from.")]
 Json = Annotated[bool, typer.Option("--json", help="Print it for programs, as JSON.")]
 
@@ -36,6 +42,72 @@ def doctor(json: Json = False) -> None:
     checks = examine()
     typer.echo(as_json(checks) if json else as_text(checks))
     raise typer.Exit(1 if is_broken(checks) else 0)
+
+
+@app.command()
+def tokenizer(files: Files, out: Out, vocab_size: int = 8192) -> None:
+    """Learn the sub-word vocabulary from running text; OUT is the tokenizer.json to write."""
+    from itertools import chain
+
+    from ulmfit_lib.text.cache import write_atomically
+    from ulmfit_lib.text.running_text import read_documents
+    from ulmfit_lib.text.tokenizer import train_tokenizer
+
+    learned = train_tokenizer(chain.from_iterable(map(read_documents, files)), vocab_size)
+    write_atomically(out, learned.to_str(pretty=True).encode())
+    typer.echo(f"{learned.get_vocab_size():,} token types in {out}")
+
+
+@pretrain.command("awd-lstm")
+def pretrain_awd_lstm(
+    files: Files,
+    valid: Annotated[Path, typer.Option(help="Held-out running text, read at every checkpoint.")],
+    test: Annotated[Path, typer.Option(help="Held-out running text, read once, at the end.")],
+    out: Annotated[Path, typer.Option(help="Folder of the checkpoint and of the weights.")],
+    licence: Annotated[str, typer.Option(help="Licence of the text, for the card.")],
+    direction: Annotated[str, typer.Option(help="forward or backward.")] = "forward",
+    updates: Annotated[int, typer.Option(help="Optimizer steps.")] = 27_500,
+    decay_from: Annotated[int, typer.Option(help="Step of the final decay; 0: none.")] = 0,
+    batch_size: int = 16,
+    bptt: int = 70,
+    embedding_size: int = 192,
+    hidden_size: int = 320,
+    bfloat16: Annotated[bool, typer.Option(help="Fast on processors that have it.")] = False,
+    seed: int = 0,
+) -> None:
+    """Pre-train an AWD-LSTM language model; run again, it goes on from its last checkpoint."""
+    from ulmfit_lib.models.awd_lstm import AWDLSTMConfig
+    from ulmfit_lib.text.streams import StreamConfig
+    from ulmfit_lib.training.pretraining import PretrainConfig
+    from ulmfit_lib.training.publication import held_out_summary, pretrain_and_publish
+
+    config = PretrainConfig(
+        model=AWDLSTMConfig(embedding_size=embedding_size, hidden_size=hidden_size),
+        stream=StreamConfig(batch_size, bptt, True, direction),
+        updates=updates,
+        horizon=max(updates, 27_500),
+        decay_from=decay_from or None,
+        bfloat16=bfloat16,
+        seed=seed,
+    )
+    command = ["python", "-m", "ulmfit_lib", *sys.argv[1:]]
+    card = pretrain_and_publish(
+        config, files, {"valid": valid, "test": test}, licence, command, out
+    )
+    typer.echo(held_out_summary(card))
+
+
+@app.command()
+def run(
+    paper: Annotated[str, typer.Argument(help="fitlam")],
+    task: Annotated[str, typer.Option(help="A data set with train and test.")] = "pydocs-roles",
+    out: Annotated[Path, typer.Option(help="Folder of the record.")] = Path("runs-local"),
+) -> None:
+    """Run a paper's experiment at the scale of ULMFIT_SCALE and write its record to OUT."""
+    from ulmfit_lib.papers import experiments
+
+    record = experiments.find(paper)(task, out)
+    typer.echo(f"{out / record.experiment}.json: {len(record.arms)} arms")
 
 
 def main() -> None:

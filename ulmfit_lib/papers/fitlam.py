@@ -233,7 +233,5 @@ def untrained_encoder(config: AWDLSTMConfig, seed: int) -> AWDLSTM:
     return AWDLSTM(config)
 
 
-def _dataset(
-    documents: Documents, labels: Sequence[int] | None, direction: str
-) -> TextDataset:
+def _dataset(documents: Documents, labels: Sequence[int] | None, direction: str) -> TextDataset:
     return TextDataset(documents, labels, backward=direction == "backward")

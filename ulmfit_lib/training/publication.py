@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import platform
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,17 @@ from typing import Any
 import torch
 
 from ulmfit_lib.models.awd_lstm import LanguageModel
-from ulmfit_lib.models.pretrained import SHIPPED_WEIGHTS, model_name, save_language_model
+from ulmfit_lib.models.pretrained import (
+    SHIPPED_WEIGHTS,
+    model_card,
+    model_name,
+    save_language_model,
+)
 from ulmfit_lib.text.streams import LMStream, StreamConfig
-from ulmfit_lib.text.token_files import TokenFile
+from ulmfit_lib.text.token_files import TokenFile, tokenize_files
+from ulmfit_lib.text.tokenizer import load_tokenizer
 from ulmfit_lib.training.perplexity import stream_perplexity
-from ulmfit_lib.training.pretraining import PretrainConfig, Progress
+from ulmfit_lib.training.pretraining import PretrainConfig, Progress, pretrain
 
 INTENDED_USE = (
     "Starting point for the book's experiments and exercises: small enough to tune on two "
@@ -29,6 +35,46 @@ LIMITS = (
     "English encyclopaedia text only, read for less than one pass; facts it seems to state are "
     "not reliable, and it repeats the biases of its text."
 )
+
+
+def pretrain_and_publish(
+    config: PretrainConfig,
+    files: Sequence[Path],
+    held_out: Mapping[str, Path],
+    licence: str,
+    command: Sequence[str],
+    folder: Path,
+    report: Callable[[str], None] = print,
+) -> dict[str, Any]:
+    """Pre-train on ``files`` with the shipped tokenizer and write weights and card.
+
+    Introduced in the chapter *Text and language models*.
+
+    Args:
+        config: the run.
+        files: running text to learn from.
+        held_out: running text to measure on, by name; "valid" is read at
+            every checkpoint.
+        licence: of the text.
+        command: the command line that makes this model again, for the card.
+        folder: of the checkpoint, the weights and the card.
+        report: takes one line of progress at a time.
+
+    Returns:
+        The card.
+
+    Raises:
+        FileNotFoundError, DamagedFileError: a file is missing or not whole.
+        ValueError: as :func:`ulmfit_lib.training.pretraining.pretrain`.
+    """
+    tokenizer = load_tokenizer()
+    texts = {name: tokenize_files([path], tokenizer) for name, path in held_out.items()}
+    train = tokenize_files(files, tokenizer)
+    name = model_name(config.stream.direction)
+    checkpoints = folder / f"{name}.run"
+    model, progress = pretrain(config, train, texts["valid"], checkpoints, report)
+    publish(model, config, progress, {"train": train, **texts}, licence, command, folder)
+    return model_card(name, folder)
 
 
 def publish(
