@@ -25,6 +25,7 @@ GIB = 2**30
 SPACE_FOR_NEW = 4 * GIB
 SPACE_FOR_CHANGES = 1 * GIB
 WANTED_PYTHON = (3, 11)
+LONGEST_LINE_SHOWN = 200
 LIBRARIES_TO_TRY = "torch, transformers, fastai.text.all"
 PIP_OPTIONS = (
     "--disable-pip-version-check",
@@ -320,7 +321,7 @@ def why_pip_failed(environment: Environment) -> str:
         environment: whose log is read.
     """
     said = environment.log.read_text(encoding="utf-8")
-    tail = "\n".join("  pip: " + line for line in said.splitlines()[-8:])
+    tail = "\n".join("  pip: " + line[:LONGEST_LINE_SHOWN] for line in said.splitlines()[-8:])
     if "No space left" in said:
         remedy = "The disk is full: free some space (TMPDIR too), and run the same command again."
     elif "DO NOT MATCH THE HASHES" in said:
