@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from html import escape, unescape
 from pathlib import Path
 
 from sphinx.application import Sphinx
@@ -24,6 +25,13 @@ _SEARCH_BUTTON = re.compile(
 )
 _THEME_BUTTON = re.compile(r'<button class="[^"]*\btheme-switch-button\b.*?</button>', re.DOTALL)
 _FOLD_LABEL = re.compile(r'<summary aria-label="Toggle hidden content">')
+_SECTIONS = re.compile(
+    r'(<a class="[^"]*" href="[^"]*">(.*?)</a><details[^>]*>)'
+    r'<summary>(<span class="toctree-toggle")'
+)
+_SIGNATURE = re.compile(r'<dt class="sig [^>]*>.*?</dt>', re.DOTALL)
+_SIGNATURE_LINES = {"dl": "sig-lines", "dd": "sig-line"}
+_TAG = re.compile(r"<[^>]+>")
 _BOX = re.compile(
     r'<div class="(?P<classes>[^"]*)"(?P<rest>[^>]*)>\s*'
     r'<p class="admonition-title">(?P<title>.*?)</p>',
@@ -56,6 +64,22 @@ def name_folds(html: str) -> str:
     return _FOLD_LABEL.sub("<summary>", html)
 
 
+def name_sections(html: str) -> str:
+    """Give the buttons that unfold the list of chapters a name (WCAG 4.1.2).
+
+    They are mere arrows, each beside the link to the page whose sections it unfolds.
+    """
+    return _SECTIONS.sub(_with_section_name, html)
+
+
+def flatten_signatures(html: str) -> str:
+    """Write a signature of several lines without a list of definitions inside (WCAG 1.3.1).
+
+    Sphinx sets each parameter on its own line as a ``<dd>`` without any ``<dt>``.
+    """
+    return _SIGNATURE.sub(lambda match: _with_lines(match[0]), html)
+
+
 def list_citations(html: str) -> str:
     """Make the entries of a bibliography items of its list (WCAG 1.3.1).
 
@@ -83,6 +107,8 @@ MENDS: tuple[Mend, ...] = (
     name_search_button,
     name_theme_button,
     name_folds,
+    name_sections,
+    flatten_signatures,
     list_citations,
     fold_natively,
 )
@@ -145,6 +171,19 @@ def _rename_modes(button: str) -> str:
 def _mode_title(icon: re.Match[str]) -> str:
     mode = {"auto": "as the system"}.get(icon[1], icon[1])
     return f'data-mode="{icon[1]}"{icon[2]}title="Color mode: {mode}"'
+
+
+def _with_section_name(match: re.Match[str]) -> str:
+    link, title, arrow = match.groups()
+    name = escape(unescape(_TAG.sub("", title)).strip())
+    return f'{link}<summary aria-label="Pages of {name}">{arrow}'
+
+
+def _with_lines(signature: str) -> str:
+    for tag, name in _SIGNATURE_LINES.items():
+        signature = signature.replace(f"<{tag}>", f'<span class="{name}">')
+        signature = signature.replace(f"</{tag}>", "</span>")
+    return signature
 
 
 def _as_details(html: str, box: re.Match[str], classes: list[str], end: int) -> str:

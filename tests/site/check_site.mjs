@@ -34,7 +34,7 @@ async function lookAtPage(context, view, name) {
   try {
     await browser.open(page, job.site + name);
     await (view === "desktop" ? onDesktop : onPhone)(page, name, note);
-    await inBothThemes(page, name, view, note);
+    await inBothThemes(page, name, view);
   } catch (error) {
     note("errors", `the check itself stopped: ${error.message.split("\n")[0]}`);
   }
@@ -62,11 +62,11 @@ async function onPhone(page, name, note) {
   await page.setViewportSize({ width, height });
 }
 
-async function inBothThemes(page, name, view, note) {
+async function inBothThemes(page, name, view) {
   await controls.unfoldAll(page);
   for (const theme of browser.THEMES) {
     await browser.setTheme(page, theme);
-    await noteAll(note, "axe", violations(page), `${theme}: `);
+    await noteAll(noteFor(name, `${view} ${theme}`), "axe", violations(page));
     seen.push([name, `${view} ${theme}`]);
   }
 }

@@ -54,6 +54,17 @@ CITATIONS = (
     '<div role="list" class="citation-list">\n'
     '<div class="citation" id="id2" role="doc-biblioentry">[1] Howard.</div>\n</div>'
 )
+SECTIONS = (
+    '<li class="toctree-l1 has-children"><a class="reference internal" href="api/index.html">'
+    "Text &amp; <code>lib</code></a><details><summary>"
+    '<span class="toctree-toggle" role="presentation"><i class="fa-solid"></i></span></summary>'
+)
+SIGNATURE = (
+    '<dl class="py function">\n<dt class="sig sig-object py" id="lm_plan">\n'
+    '<span class="sig-paren">(</span>\n\n<dl>\n<dd><em class="sig-param">n_groups</em>,</dd>\n'
+    '<dd><em class="sig-param">config</em>,</dd>\n</dl>\n\n<span class="sig-paren">)</span></dt>\n'
+    "<dd><p>The plan.</p></dd></dl>"
+)
 SOLUTION = (
     '<div class="solution dropdown admonition" id="sol-first">\n\n'
     '<p class="admonition-title">Solution to<a class="reference internal" href="#ex-first">'
@@ -87,6 +98,20 @@ def test_a_folded_cell_is_called_as_it_reads() -> None:
     mended = accessibility.name_folds(CELL_FOLD)
     assert "<summary>\n" in mended
     assert "Toggle hidden content" not in mended
+
+
+def test_the_arrow_beside_a_page_is_called_after_the_page() -> None:
+    mended = accessibility.name_sections(SECTIONS)
+    assert '<summary aria-label="Pages of Text &amp; lib"><span class="toctree-toggle"' in mended
+
+
+def test_a_signature_of_several_lines_holds_no_list() -> None:
+    mended = accessibility.flatten_signatures(SIGNATURE)
+    signature, rest = mended.split("</dt>")
+    assert signature.count("<dl") == 1  # the one around it
+    assert signature.count('<span class="sig-line">') == 2
+    assert signature.count("<span") == signature.count("</span>")
+    assert rest == "\n<dd><p>The plan.</p></dd></dl>"
 
 
 def test_citations_are_items_of_their_list() -> None:
@@ -148,6 +173,8 @@ PIECES = [
     SEARCH_ICON,
     THEME_BUTTON,
     CELL_FOLD,
+    SECTIONS,
+    SIGNATURE,
     CITATIONS,
     SOLUTION,
     "<p>困惑度 🙂</p>",

@@ -14,8 +14,9 @@ import re
 import shutil
 import subprocess
 import threading
+from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -56,9 +57,12 @@ class Report:
     seen: frozenset[tuple[str, str]]  # (page, "desktop light"), ...
 
     def of(self, check: str, page: str = "") -> list[str]:
-        """The findings of one check, a line each, without repetitions."""
-        found = (f for f in self.findings if f["check"] == check and page in f["page"])
-        return sorted({f"{f['page']} ({f['view']}): {f['detail']}" for f in found})
+        """The findings of one check, a line for each page and fault, with its views."""
+        views = defaultdict(set)
+        for found in self.findings:
+            if found["check"] == check and page in found["page"]:
+                views[found["page"], found["detail"]].add(found["view"])
+        return sorted(f"{p} ({', '.join(sorted(v))}): {fault}" for (p, fault), v in views.items())
 
 
 @pytest.fixture(scope="session")
@@ -252,6 +256,11 @@ def _serve(folder: Path) -> Iterator[str]:
 
 class _QuietHandler(SimpleHTTPRequestHandler):
     protocol_version = "HTTP/1.1"  # keeps connections open: a page is some thirty files
+
+    def handle(self) -> None:
+        """Serve, until the browser closes the connection."""
+        with suppress(ConnectionError):
+            super().handle()
 
     def log_message(self, format: str, *args: object) -> None:
         """Say nothing for each request."""

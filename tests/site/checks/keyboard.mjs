@@ -25,14 +25,16 @@ function installWatcher() {
 
   const name = (e) => `${e.tagName.toLowerCase()}.${[...e.classList].join(".")} ` +
     JSON.stringify((e.ariaLabel ?? e.title ?? e.innerText ?? "").trim().slice(0, 40));
-  const bearers = (e) => [e, ...(e.labels ?? []), e.parentElement];
+  // What may stand for an element: its label, or the icon inside it.
+  const stands = (e) => [e, ...(e.labels ?? []), ...e.children];
+  const bearers = (e) => [...stands(e), e.parentElement];
   const looks = (e) => bearers(e).flatMap((b) => [null, "::before", "::after"].map((part) => {
     const style = getComputedStyle(b, part);
     return LOOKS.map((key) => style[key]).join("|");
   })).join("\n");
   // A card's link has no box of its own: what it lays over the card stands for it.
   const spreads = (e) => getComputedStyle(e, "::after").position === "absolute";
-  const boxes = (e) => [e, ...(e.labels ?? []), ...(spreads(e) ? [e.offsetParent] : [])];
+  const boxes = (e) => [...stands(e), ...(spreads(e) ? [e.offsetParent] : [])];
   const seeable = (e) => boxes(e).some((b) => {
     const box = b.getBoundingClientRect();
     const shown = b.checkVisibility({ opacityProperty: true, visibilityProperty: true });

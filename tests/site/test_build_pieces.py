@@ -1,0 +1,581 @@
+"""The pieces that build the site, each on a small project made for the purpose."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+import yaml
+from pybtex.database import parse_file
+
+ROOT = Path(__file__).parents[2]
+EXTENSIONS = ROOT / "book" / "_ext"
+sys.path.insert(0, str(EXTENSIONS))
+
+from book_build import docstrings, execution, library, mathjax, pipeline, stamp, terms  # noqa: E402
+from book_build.layout import Layout, chapter_pages, notebooks, pages  # noqa: E402
+from book_build.scan import read_page, scan  # noqa: E402
+from book_build.wording import duration, size  # noqa: E402
+
+MODULE = '''"""Counting things. Introduced in the chapter *Counting*."""
+
+from collections import Counter
+from dataclasses import dataclass
+
+LIMIT = 3  # the most to count
+_HIDDEN = 4
+
+
+@dataclass(frozen=True)
+class Tally:
+    """A count, see :func:`count`. Introduced in the
+    chapter *More
+    counting*.
+    """
+
+    number: int  # how many
+    name: str = "x"  # of what
+
+    def doubled(self) -> int:
+        """Twice :attr:`number`."""
+        return 2 * self.number
+
+
+def count(words: list[str]) -> Counter:
+    """How often each word occurs, up to :data:`LIMIT`.
+
+    Returns:
+        One entry per word: its count.
+    """
+    return Counter(words)
+
+
+def _private() -> None:
+    """Not for readers."""
+'''
+
+
+def cell(source: str, **metadata) -> nbformat.NotebookNode:
+    return nbformat.v4.new_code_cell(source, metadata=metadata)
+
+
+def text(source: str) -> nbformat.NotebookNode:
+    return nbformat.v4.new_markdown_cell(source)
+
+
+def write_notebook(path: Path, *cells: nbformat.NotebookNode) -> Path:
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    nbformat.write(nbformat.v4.new_notebook(cells=list(cells), metadata={"kernelspec": kernel}), path)
+    return path
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Layout:
+    """A book with one page and one notebook, and a library with one module."""
+    (tmp_path / "book" / "runs").mkdir(parents=True)
+    (tmp_path / "_toc.yml").write_text(
+        "format: jb-book\nroot: book/index\nchapters:\n- file: book/one\n- file: book/about\n"
+    )
+    (tmp_path / "_config.yml").write_text("execute: {timeout: 60}\n")
+    for name in ("index", "about"):
+        (tmp_path / "book" / f"{name}.md").write_text(f"# {name}\n")
+    write_notebook(tmp_path / "book" / "one.ipynb", text("# Counting: a start"), cell("print(1 + 1)"))
+    package = tmp_path / "ulmfit_lib" / "text"
+    package.mkdir(parents=True)
+    for folder in (package, package.parent):
+        (folder / "__init__.py").write_text("")
+    (package / "counting.py").write_text(MODULE)
+    return Layout(tmp_path)
+
+
+@pytest.fixture
+def notebook(project: Layout) -> Path:
+    return project.root / "book" / "one.ipynb"
+
+
+def run_all(project: Layout) -> list:
+    stamp.refresh(project)
+    todo = execution.waiting(project, notebooks(project.root))
+    return [outcome for _, outcome in execution.execute_all(project, todo, jobs=2, timeout=60)]
+
+
+class TestLayout:
+    def test_pages_in_reading_order(self, project: Layout, notebook: Path) -> None:
+        assert pages(project.root) == ("book/index", "book/one", "book/about")
+        assert notebooks(project.root) == (notebook,)
+
+    def test_chapters_by_title_up_to_the_colon(self, project: Layout) -> None:
+        assert chapter_pages(project.root) == {"Counting": "book/one"}
+
+    def test_the_books_own_pages_exist_or_are_its_chapters(self) -> None:
+        for page in pages(ROOT):
+            assert (ROOT / f"{page}.md").is_file() or re.match(r"book/\d\d_", page)
+
+
+class TestStamp:
+    def test_first_none_then_unchanged(self, project: Layout) -> None:
+        assert stamp.refresh(project) is None
+        assert stamp.refresh(project) == []
+
+    @pytest.mark.parametrize(
+        "file", ["ulmfit_lib/text/counting.py", "book/runs/a.json", "requirements.txt"]
+    )
+    def test_a_changed_file_drops_the_executions(self, project: Layout, file: str) -> None:
+        stamp.refresh(project)
+        project.execution_cache.mkdir()
+        project.doctrees.mkdir()
+        (project.root / file).write_text("# another")
+        assert stamp.refresh(project) == [f"file {file}"]
+        assert not project.execution_cache.exists() and not project.doctrees.exists()
+        assert stamp.refresh(project) == []
+
+    def test_pages_and_bytecode_do_not_count(self, project: Layout) -> None:
+        stamp.refresh(project)
+        (project.book / "index.md").write_text("# changed")
+        cache = project.root / "ulmfit_lib" / "__pycache__"
+        cache.mkdir()
+        (cache / "x.pyc").write_bytes(b"x")
+        assert stamp.refresh(project) == []
+
+    def test_scale_packages_and_data_count(self, project: Layout, monkeypatch, tmp_path) -> None:
+        stamp.refresh(project)
+        monkeypatch.setenv("ULMFIT_SCALE", "paper")
+        assert stamp.refresh(project) == ["setting ULMFIT_SCALE"]
+        monkeypatch.setattr(stamp, "_packages", lambda: {"numpy": "0"})
+        assert "package numpy" in stamp.refresh(project)
+        data = tmp_path / "data"
+        data.mkdir()
+        monkeypatch.setenv("ULMFIT_LIB_DATA", str(data))
+        stamp.refresh(project)
+        (data / "new.txt").write_text("x")
+        assert stamp.refresh(project) == ["setting data"]
+
+    def test_interrupted_before_the_stamp_is_written(self, project: Layout, monkeypatch) -> None:
+        stamp.refresh(project)
+        (project.root / "requirements.txt").write_text("new")
+
+        def killed(*_: object) -> None:
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(stamp, "_write", killed)
+            stamp.refresh(project)
+        project.execution_cache.mkdir()  # as if something had begun to fill it
+        assert stamp.refresh(project) is None
+        assert not project.execution_cache.exists()
+
+    def test_a_damaged_stamp_is_no_stamp(self, project: Layout) -> None:
+        stamp.refresh(project)
+        project.stamp.write_text("{")
+        assert stamp.refresh(project) is None
+
+
+class TestExecution:
+    def test_runs_once_and_is_measured(self, project, notebook: Path, monkeypatch) -> None:
+        monkeypatch.setenv("ULMFIT_SCALE", "paper")
+        (done,) = run_all(project)
+        assert done.seconds > 0 and done.peak_bytes > 10e6 and done.scale == "paper"
+        assert run_all(project) == []
+        assert execution.measurement(project, notebook) == done
+
+    def test_prose_keeps_the_execution_and_code_does_not(self, project, notebook: Path) -> None:
+        run_all(project)
+        write_notebook(notebook, text("# Other words"), cell("print(1 + 1)"))
+        assert execution.waiting(project, [notebook]) == []
+        write_notebook(notebook, text("# Other words"), cell("print(2 + 2)"))
+        assert execution.waiting(project, [notebook]) == [notebook]
+
+    def test_the_kernel_imports_the_projects_library(self, project: Layout, notebook: Path) -> None:
+        code = "import ulmfit_lib.text.counting as m, os\nassert m.LIMIT == 3\n"
+        code += f"assert m.__file__.startswith({str(project.root)!r})\nassert 'TQDM_DISABLE' in os.environ"
+        write_notebook(notebook, cell(code))
+        (done,) = run_all(project)
+        assert isinstance(done, execution.Measurement), done
+
+    def test_a_failing_cell_is_named_and_nothing_is_kept(self, project, notebook: Path) -> None:
+        write_notebook(notebook, text("# T"), cell("x = 1"), cell("1 / 0"), cell("never = 1"))
+        (failure,) = run_all(project)
+        assert failure.cell == 3 and failure.source == "1 / 0"
+        assert "ZeroDivisionError" in failure.traceback and "\x1b" not in failure.traceback
+        assert "one.ipynb, cell 3" in str(failure)
+        assert execution.waiting(project, [notebook]) == [notebook]
+
+    def test_a_dead_kernel_is_a_failure(self, project: Layout, notebook: Path) -> None:
+        write_notebook(notebook, cell("import os; os._exit(1)"))
+        (failure,) = run_all(project)
+        assert isinstance(failure, execution.Failure) and failure.cell == 1
+
+    def test_a_half_written_entry_runs_again(self, project: Layout, notebook: Path) -> None:
+        run_all(project)
+        (written,) = project.execution_cache.glob("executed/*/*.ipynb")
+        written.write_text(written.read_text()[:100])
+        assert execution.waiting(project, [notebook]) == [notebook]
+        assert len(run_all(project)) == 1
+        written.unlink()
+        assert execution.waiting(project, [notebook]) == [notebook]
+
+    def test_a_library_that_changes_meanwhile_spoils_the_run(self, project, notebook) -> None:
+        module = project.root / "ulmfit_lib" / "text" / "counting.py"
+        write_notebook(notebook, cell(f"open({str(module)!r}, 'a').write('# edited')"))
+        (failure,) = run_all(project)
+        assert "counting.py changed while it ran" in failure.traceback
+        assert execution.waiting(project, [notebook]) == [notebook]
+
+    def test_the_build_stops_at_a_failure(self, project: Layout, notebook: Path, capsys) -> None:
+        write_notebook(notebook, cell("raise ValueError('no')"))
+        assert pipeline.main(["--root", str(project.root)]) == 1
+        assert "FAILED" in capsys.readouterr().out
+        assert not project.html.exists()
+
+
+class TestLibrary:
+    def test_public_symbols(self, project: Layout) -> None:
+        found = library.public_symbols(project.root, "ulmfit_lib.text.counting")
+        assert [(s.name, s.kind) for s in found] == [
+            ("LIMIT", "data"),
+            ("Tally", "class"),
+            ("count", "function"),
+        ]
+        assert found[0].summary == "the most to count" and found[0].value == "3"
+        assert found[2].summary == "How often each word occurs, up to :data:`LIMIT`."
+
+    def test_chapter_from_the_docstring_else_from_the_module(self, project: Layout) -> None:
+        def names(chapter: str) -> list[str]:
+            return [s.name for s in library.introduced_in(project.root, "ulmfit_lib", chapter)]
+
+        assert names("Counting") == ["LIMIT", "count"]
+        assert names("More counting") == ["Tally"]
+        assert names("Nothing") == []
+
+    def test_fields_need_a_comment_each(self, project: Layout) -> None:
+        path = "ulmfit_lib.text.counting.Tally"
+        assert library.fields(project.root, path) == [("number", "how many"), ("name", "of what")]
+        module = project.root / "ulmfit_lib" / "text" / "counting.py"
+        module.write_text(MODULE.replace("  # of what", ""))
+        assert library.fields(project.root, path) == []
+
+    def test_listing(self, project: Layout) -> None:
+        found = library.listing(project.root, "ulmfit_lib.text.counting.Tally")
+        assert found.code.startswith("@dataclass(frozen=True)\nclass Tally:")
+        assert found.file == "ulmfit_lib/text/counting.py"
+        method = library.listing(project.root, "ulmfit_lib.text.counting.Tally.doubled", False)
+        assert method.code == "def doubled(self) -> int:\n    return 2 * self.number"
+
+    @pytest.mark.parametrize("path", ["ulmfit_lib.text.counting.tally", "ulmfit_lib.no.X", "os.path"])
+    def test_unknown_names(self, project: Layout, path: str) -> None:
+        with pytest.raises(LookupError):
+            library.listing(project.root, path)
+
+    def test_every_chapter_named_by_the_library_is_a_chapter(self) -> None:
+        known = {"Text and language models", "FitLaM"}
+        for package in ("text", "models", "training", "study", "papers"):
+            for module in library.modules(ROOT, f"ulmfit_lib.{package}"):
+                for symbol in library.public_symbols(ROOT, module):
+                    assert symbol.chapter in known, f"{symbol.path}: chapter {symbol.chapter!r}"
+
+
+class TestDocstrings:
+    def test_chapters_become_links(self, project: Layout) -> None:
+        linked = docstrings.link_chapters(project.root, "See the chapter\n*Counting*, not *this*.")
+        assert linked == "See the chapter\n:doc:`Counting </book/one>`, not *this*."
+        unknown = "in the chapter *Elsewhere*"
+        assert docstrings.link_chapters(project.root, unknown) == unknown
+
+    def test_results_stay_sentences(self) -> None:
+        lines = ["Do.", "", "Returns:", "    One row per word: its count,", "    sorted.", ""]
+        docstrings._keep_result_sentences(lines)
+        assert lines == ["Do.", "", ":returns: One row per word: its count,", "    sorted.", ""]
+
+
+class TestScan:
+    @pytest.fixture
+    def site(self, tmp_path: Path):
+        def make(body: str, head: str = "") -> Path:
+            page = f"<html><head>{head}</head><body>{body}</body></html>"
+            (tmp_path / "index.html").write_text(page)
+            (tmp_path / "a b.html").write_text('<p id="here">x</p><a name="old"></a>')
+            return tmp_path
+
+        return make
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            '<a href="https://arxiv.org/abs/1801.06146">a paper</a>',
+            '<a href="a%20b.html#here">x</a><a href="a%20b.html#old">y</a><a href="#">top</a>',
+            '<img src="data:image/png;base64,xx" alt="A falling curve.">',
+            '<img src="data:," role="presentation" alt="">',
+            '<a href="mailto:a@b.c">mail</a>',
+            "<style>p{background:url(data:image/png;base64,xx)}</style>",
+        ],
+    )
+    def test_nothing_wrong(self, site, body: str) -> None:
+        assert scan(site(body)) == []
+
+    @pytest.mark.parametrize(
+        ("body", "problem"),
+        [
+            ('<script src="https://cdn.example/x.js"></script>', "requests https://cdn"),
+            ('<script src="//cdn.example/x.js"></script>', "requests //cdn"),
+            ('<iframe src="http://v.example"></iframe>', "requests http://v"),
+            ('<img alt="A curve." srcset="https://i.example/a.png 2x">', "requests https://i"),
+            ('<p style="background:url(https://i.example/a)">', "requests https://i"),
+            ("<style>@import 'https://f.example/a.css';</style>", "requests https://f"),
+            ('<object data="https://o.example/x"></object>', "requests https://o"),
+            ('<a href="gone.html">x</a>', "gone.html, which does not exist"),
+            ('<a href="a%20b.html#nowhere">x</a>', "no #nowhere"),
+            ('<a href="#nowhere">x</a>', "no #nowhere"),
+            ('<script src="gone.js"></script>', "gone.js, which does not exist"),
+            ('<img src="data:,">', "has no alt text"),
+            ('<img src="data:," alt=" ">', "has no alt text"),
+            (f'<img src="data:," alt="{"0a" * 32}">', "describes nothing"),
+            ('<img src="data:," alt="../_images/plot.png">', "describes nothing"),
+            (
+                '<script type="application/vnd.jupyter.widget-view+json">{}</script>',
+                "nothing without a kernel",
+            ),
+        ],
+    )
+    def test_one_problem(self, site, body: str, problem: str) -> None:
+        (found,) = scan(site(body))
+        assert found.startswith("index.html: ") and problem in found
+
+    @pytest.mark.parametrize("rel", ["stylesheet", "preconnect", "shortcut icon", "preload"])
+    def test_linked_resources(self, site, rel: str) -> None:
+        head = f'<link rel="{rel}" href="https://fonts.example/a">'
+        assert len(scan(site("", head))) == 1
+        assert scan(site("", '<link rel="canonical" href="https://me.example/">')) == []
+
+    def test_style_sheets(self, site) -> None:
+        folder = site("")
+        (folder / "a.css").write_text("/* url(https://no.example) */ p{src:url('https://x.example/f')}")
+        assert scan(folder) == ["a.css: requests https://x.example/f from the network"]
+
+    def test_no_site(self, tmp_path: Path) -> None:
+        assert scan(tmp_path) == [f"{tmp_path.name}: there is no index.html"]
+
+    def test_text_that_looks_like_markup_is_text(self) -> None:
+        assert read_page("<pre>&lt;img src='https://x.example'&gt;</pre>").fetched == []
+
+
+class TestTerms:
+    def test_the_glossary_is_whole(self) -> None:
+        entries = terms.read_glossary(ROOT / "book")
+        assert len(entries) >= 45
+        for entry in entries:
+            assert re.search(r"[\u4e00-\u9fff]", entry["zh"]), entry["term"]
+            assert entry["definition"].rstrip().endswith("."), entry["term"]
+
+    def test_terms_refer_to_terms(self) -> None:
+        known = {entry["term"] for entry in terms.read_glossary(ROOT / "book")}
+        for file in ("glossary.yml", "notation.yml", "index.md"):
+            for used in re.findall(r"\{term\}`([^`]+)`", (ROOT / "book" / file).read_text("utf-8")):
+                target = re.sub(r"^.*<(.+)>$", r"\1", " ".join(used.split()))
+                assert target in known, f"{file}: {used}"
+
+    @pytest.mark.parametrize(
+        ("entry", "message"),
+        [
+            ({"term": "a", "zh": "b"}, "lacks definition"),
+            ({"term": "a", "zh": "b", "definition": "c.", "colour": "red"}, "unknown"),
+        ],
+    )
+    def test_wrong_entries(self, tmp_path: Path, entry: dict, message: str) -> None:
+        (tmp_path / "glossary.yml").write_text(yaml.safe_dump([entry]))
+        with pytest.raises(ValueError, match=message):
+            terms.read_glossary(tmp_path)
+
+    def test_the_same_term_twice(self, tmp_path: Path) -> None:
+        entry = {"term": "Token", "zh": "词元", "definition": "A piece."}
+        twice = [entry, entry | {"term": "token"}]
+        (tmp_path / "glossary.yml").write_text(yaml.safe_dump(twice))
+        with pytest.raises(ValueError, match="twice"):
+            terms.read_glossary(tmp_path)
+
+    def test_the_notation_is_whole(self) -> None:
+        groups = terms.read_notation(ROOT / "book")
+        assert sum(map(len, groups.values())) >= 20
+
+
+class TestBibliography:
+    def test_entries_are_whole(self) -> None:
+        for key, entry in parse_file(ROOT / "book" / "references.bib").entries.items():
+            assert entry.persons["author"], key
+            assert {"title", "year"} <= set(entry.fields), key
+            assert key[-1].isalnum() and entry.fields["year"][:4] in key, key
+
+    def test_same_authors_and_year_are_told_apart(self) -> None:
+        entries = parse_file(ROOT / "book" / "references.bib").entries.values()
+        cited = [(str(e.persons["author"][0]), e.fields["year"]) for e in entries]
+        assert len(cited) == len(set(cited))
+
+
+class TestMathJax:
+    def test_the_script_and_its_fonts_come_along(self, tmp_path: Path) -> None:
+        folder = mathjax.copy_mathjax(tmp_path)
+        assert (folder / "tex-chtml-full.js").stat().st_size > 1e6
+        assert len(list(folder.rglob("*.woff"))) > 20
+        assert sum(f.stat().st_size for f in folder.rglob("*")) < 2.5e6
+
+    def test_without_the_package(self, tmp_path: Path, monkeypatch) -> None:
+        monkeypatch.setattr(mathjax, "PACKAGE_FOLDER", "not-there")
+        with pytest.raises(FileNotFoundError, match="pip install"):
+            mathjax.copy_mathjax(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0.4, "0 s"), (59.4, "59 s"), (59.6, "1 min 00 s"), (151, "2 min 31 s"), (3900, "1 h 05 min")],
+)
+def test_duration(seconds: float, words: str) -> None:
+    assert duration(seconds) == words
+
+
+def test_size() -> None:
+    assert [size(912e6), size(1.44e9), size(None)] == ["912 MB", "1.4 GB", "not measured"]
+
+
+CONF = """
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.autosummary", "sphinx.ext.napoleon",
+              "sphinx_design", "book_build"]
+myst_enable_extensions = ["deflist", "dollarmath", "attrs_inline"]
+nb_execution_mode = "cache"
+nb_execution_cache_path = "_build/.jupyter_cache"
+master_doc = "book/index"
+html_theme = "sphinx_book_theme"
+html_theme_options = {"repository_url": REPOSITORY}
+mathjax_path = "vendor/mathjax/tex-chtml-full.js"
+nb_mime_priority_overrides = [("html", "text/html", 5)]
+exclude_patterns = ["_build", "book/about.md"]
+"""
+INDEX = """# Book
+
+```{toctree}
+one
+```
+
+{term-zh}`token` and {term-zh}`pieces <token>`.
+
+```{book-glossary}
+```
+
+```{chapter-status}
+```
+
+```{versions}
+:only: numpy nothing-of-this-name
+```
+
+```{notation-table}
+```
+
+# Reference
+
+```{api} ulmfit_lib.text
+```
+"""
+CHAPTER = """# Counting: a start
+
+```{chapter-card}
+Paper
+: none
+
+Claim
+: One can count.
+```
+
+```{source} ulmfit_lib.text.counting.count
+:without-docstring:
+```
+
+```{symbols} Counting
+```
+"""
+
+
+def build(project: Layout, repository: str = "") -> subprocess.CompletedProcess:
+    """Run Sphinx, strictly, in a process of its own."""
+    (project.root / "conf.py").write_text(CONF.replace("REPOSITORY", repr(repository)))
+    command = [sys.executable, "-m", "sphinx", "-W", "-n", "--keep-going", "-q", "-b", "html"]
+    return subprocess.run(
+        [*command, "-d", str(project.doctrees), str(project.root), str(project.html)],
+        env=os.environ | {"PYTHONPATH": str(EXTENSIONS)},
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.fixture
+def book(project: Layout, notebook: Path) -> Layout:
+    entry = {"term": "token", "zh": "词元", "symbol": "$w_t$", "definition": "A piece of text."}
+    (project.book / "glossary.yml").write_text(yaml.safe_dump([entry], allow_unicode=True))
+    notation = {"Text": [{"symbol": "$w_t$", "meaning": "{term}`token`"}]}
+    (project.book / "notation.yml").write_text(yaml.safe_dump(notation))
+    (project.book / "index.md").write_text(INDEX)
+    figure = {"text/html": "<p>moves by itself</p>"}
+    view = {"application/vnd.jupyter.widget-view+json": {"model_id": "x"}}
+    code = f"from IPython.display import display\ndisplay({figure | view!r}, raw=True)"
+    write_notebook(notebook, text(CHAPTER), cell(code))
+    return project
+
+
+class TestDirectives:
+    def test_a_strict_build_of_all_of_them(self, book: Layout) -> None:
+        done = build(book)
+        assert done.returncode == 0, done.stderr
+        index = (book.html / "book" / "index.html").read_text("utf-8")
+        chapter = (book.html / "book" / "one.html").read_text("utf-8")
+        assert '<span lang="zh-Hans">词元</span>' in index
+        assert 'href="#term-token"' in index
+        assert "nothing-of-this-name" not in index and "numpy" in index
+        assert 'id="ulmfit_lib.text.counting.count"' in index
+        assert re.search(r"number</strong>\s*\S+\s*how many", index)
+        assert 'href="one.html"' in index and "chapter *" not in index
+        assert "return Counter(words)" in re.sub(r"<[^>]+>", "", chapter)
+        assert "How often each word" not in re.sub(r"<[^>]+>", "", chapter)
+        assert 'href="index.html#ulmfit_lib.text.counting.count"' in chapter
+        assert "moves by itself" in chapter and "widget-view" not in chapter
+        assert re.search(r"\d s \(measured, \d+ cores, scale not recorded\)", chapter)
+        assert "colab" not in chapter
+        assert (book.html / "_static/vendor/mathjax/tex-chtml-full.js").is_file()
+        assert 'url=book/index.html"' in (book.html / "index.html").read_text("utf-8")
+        assert scan(book.html) == []
+
+    def test_buttons_follow_the_repository(self, book: Layout) -> None:
+        done = build(book, "https://github.com/some/book")
+        assert done.returncode == 0, done.stderr
+        chapter = (book.html / "book" / "one.html").read_text("utf-8")
+        assert "https://colab.research.google.com/github/some/book" in chapter
+
+    @pytest.mark.parametrize(
+        ("markdown", "complaint"),
+        [
+            ("{term-zh}`nonsense`", "has no term 'nonsense'"),
+            ("```{source} ulmfit_lib.text.counting.gone\n```", "there is no 'gone'"),
+            ("```{symbols} No such chapter\n```", "no docstring says"),
+            ("```{api} ulmfit_lib.nothing\n```", "has no public modules"),
+            ("```{chapter-card}\nNo list.\n```", "definition list"),
+            ("```{claims-table} nobody\n```", "claims-table"),
+            ("```{run-record} gone\n```", "no run record"),
+            ("```{quiz} gone\n```", "gone.yml"),
+        ],
+    )
+    def test_mistakes_fail_the_build(self, book: Layout, markdown: str, complaint: str) -> None:
+        (book.book / "index.md").write_text(f"# Book\n\n{markdown}\n\n```{{toctree}}\none\n```\n")
+        (book.book / "one.ipynb").unlink()
+        (book.book / "one.md").write_text("# One\n")
+        done = build(book)
+        assert done.returncode != 0
+        assert complaint in done.stderr
+
+    def test_old_executions_are_dropped_by_sphinx_alone(self, book: Layout) -> None:
+        assert build(book).returncode == 0
+        first = json.loads(book.stamp.read_text())
+        module = book.root / "ulmfit_lib" / "text" / "counting.py"
+        module.write_text(MODULE + "# more\n")
+        assert build(book).returncode == 0
+        assert json.loads(book.stamp.read_text()) != first
