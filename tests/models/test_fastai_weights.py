@@ -93,6 +93,18 @@ def _model_of_gradients(model: LanguageModel) -> LanguageModel:
     return copy
 
 
+def test_every_tensor_lands_under_its_own_name() -> None:
+    """Biases too: the two of a layer are added, so no output would tell them apart."""
+    state = {name: tensor + i for i, (name, tensor) in enumerate(state_dict().items())}
+    for tied in ("0.encoder_dp.emb.weight", "1.decoder.weight"):
+        state[tied] = state["0.encoder.weight"]
+    layers = language_model_from_fastai(state).encoder.layers
+    for i, layer in enumerate(layers):
+        assert layer.weight_hh.equal(state[f"0.rnns.{i}.weight_hh_l0_raw"])
+        for name in ("weight_ih", "bias_ih", "bias_hh"):
+            assert getattr(layer, name).equal(state[f"0.rnns.{i}.module.{name}_l0"])
+
+
 @pytest.mark.parametrize(("n_layers", "e", "h"), SIZES)
 def test_there_and_back_changes_nothing(n_layers: int, e: int, h: int) -> None:
     state = fastai_model(n_layers, e, h).state_dict()

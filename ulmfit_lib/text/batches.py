@@ -247,7 +247,9 @@ class TextLoader(DataLoader):
     which order comes next and grows by one with each complete pass.
     Evaluation: longest documents first; ``Learner.get_preds`` puts its
     predictions back into the data set's order, :meth:`in_dataset_order` does
-    it for rows gathered by hand. Introduced in the chapter *FitLaM*.
+    it for rows gathered by hand. On several processes leave ``max_tokens``
+    unset: a budget could give them different numbers of batches. Introduced in
+    the chapter *FitLaM*.
 
     Args:
         dataset: the documents.
