@@ -159,9 +159,8 @@ def print_confusions(corpus: Corpus) -> None:
 
 def print_sizes(corpus: Corpus) -> None:
     print(f"\n## {corpus.name}\n\nfingerprint {corpus.fingerprint}\n")
-    print(
-        "| split | texts | per class | words | words per text: 5 / 50 / 95 % |\n|---|---|---|---|---|"
-    )
+    print("| split | texts | per class | words | words per text: 5 / 50 / 95 % |")
+    print("|---|---|---|---|---|")
     for name, split in corpus.splits.items():
         lengths = [len(words(text)) for text in split.texts]
         low, middle, high = np.percentile(lengths, [5, 50, 95])
@@ -189,7 +188,8 @@ def main() -> None:
     arguments = parser.parse_args()
     corpus = pydocs.load() if arguments.task == "pydocs" else pydocs.roles()
     print_sizes(corpus)
-    print_examples(corpus, arguments.examples)
+    if arguments.examples:
+        print_examples(corpus, arguments.examples)
     print_learning_curves(corpus)
     print_confusions(corpus)
 

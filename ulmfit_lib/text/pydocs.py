@@ -9,13 +9,25 @@ the chapter *Text and language models*.
 
 from __future__ import annotations
 
+import hashlib
+import inspect
 import json
 import sys
 import time
 import zlib
 from collections.abc import Callable, Mapping
 
-from ulmfit_lib.text import other_packages
+from ulmfit_lib.text import (
+    balanced_splits,
+    docstring_sections,
+    docstring_tasks,
+    docstrings,
+    masking_names,
+    near_copies,
+    other_packages,
+    prose,
+    python_sources,
+)
 from ulmfit_lib.text.cache import cached
 from ulmfit_lib.text.corpus import Corpus, from_json, to_json
 from ulmfit_lib.text.docstring_tasks import Paragraphs, library_task, role_task
@@ -27,10 +39,22 @@ from ulmfit_lib.text.python_sources import (
     library_files,
     library_folder,
     library_versions,
+    remedy,
 )
 
-BUILDER_VERSION = "1"  # part of every cache key: raise it when a build would differ
 FILES_PER_LIBRARY = 400  # of the big libraries; the others are read whole
+# The modules that decide what is in a corpus; when one changes, the cache is built anew.
+BUILDERS = (
+    balanced_splits,
+    docstring_sections,
+    docstring_tasks,
+    docstrings,
+    masking_names,
+    near_copies,
+    other_packages,
+    prose,
+    python_sources,
+)
 
 
 def load() -> Corpus:
@@ -84,6 +108,21 @@ def source_code() -> tuple[str, ...]:
     return _cached_texts("source-code", other_packages.code_definitions)
 
 
+def documented_paragraphs() -> Paragraphs:
+    """What both tasks are made of: :func:`read_libraries`, from the cache where it is there.
+
+    Raises:
+        MissingLibraryError: a library is not installed or has no sources.
+    """
+    content = cached(
+        "docstrings",
+        _key(library_versions()),
+        lambda: zlib.compress(json.dumps(read_libraries()).encode()),
+    )
+    paragraphs: Paragraphs = json.loads(zlib.decompress(content))
+    return paragraphs
+
+
 def read_libraries(at_most: int = FILES_PER_LIBRARY) -> Paragraphs:
     """The masked paragraphs of the eleven libraries, read now, not from the cache.
 
@@ -109,8 +148,7 @@ def _check_readable(found: Paragraphs) -> None:
         if not found[library.label]:
             raise MissingLibraryError(
                 f"the library {library.label!r} has no docstrings in {library_folder(library)}: "
-                f"reinstall it with its sources (pip install --force-reinstall "
-                f"{library.distribution or 'python'})"
+                f"{remedy(library)}"
             )
 
 
@@ -119,19 +157,11 @@ def _cached_corpus(name: str, build: Callable[[Paragraphs], Corpus]) -> Corpus:
 
     def build_and_tell() -> bytes:
         start = time.perf_counter()
-        corpus = build(_cached_paragraphs(versions))
+        corpus = build(documented_paragraphs())
         _tell(name, time.perf_counter() - start, corpus.fingerprint)
         return zlib.compress(to_json(corpus))
 
     return from_json(zlib.decompress(cached(name, _key(versions), build_and_tell)))
-
-
-def _cached_paragraphs(versions: Mapping[str, str]) -> Paragraphs:
-    def build() -> bytes:
-        return zlib.compress(json.dumps(read_libraries()).encode())
-
-    content: Paragraphs = json.loads(zlib.decompress(cached("docstrings", _key(versions), build)))
-    return content
 
 
 def _cached_texts(name: str, build: Callable[[], tuple[str, ...]]) -> tuple[str, ...]:
@@ -144,7 +174,11 @@ def _cached_texts(name: str, build: Callable[[], tuple[str, ...]]) -> tuple[str,
 
 
 def _key(versions: Mapping[str, str]) -> dict[str, str]:
-    return {**versions, "builder": BUILDER_VERSION, "files per library": str(FILES_PER_LIBRARY)}
+    digest = hashlib.sha256()
+    for module in BUILDERS:
+        digest.update(inspect.getsource(module).encode())
+    builder = digest.hexdigest()
+    return {**versions, "builder": builder, "files per library": str(FILES_PER_LIBRARY)}
 
 
 def _tell(name: str, seconds: float, fingerprint: str) -> None:

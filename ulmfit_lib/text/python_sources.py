@@ -82,10 +82,16 @@ def library_files(library: Library, at_most: int) -> tuple[Path, ...]:
     found = list(python_files(folder))
     if not found:
         raise MissingLibraryError(
-            f"the library {library.label!r} has no Python sources in {folder}: reinstall it "
-            f"with pip install --force-reinstall {library.distribution or 'python'}"
+            f"the library {library.label!r} has no Python sources in {folder}: {remedy(library)}"
         )
     return tuple(sorted(sorted(found, key=lambda f: path_hash(f, folder))[:at_most]))
+
+
+def remedy(library: Library) -> str:
+    """What to do where the sources of ``library`` cannot be read."""
+    if not library.distribution:
+        return "install Python with its standard library as .py files"
+    return f"reinstall it with pip install --force-reinstall {library.distribution}"
 
 
 def other_packages() -> tuple[Path, ...]:
