@@ -17,7 +17,7 @@ from book_build.chapters import ChapterCard, ChapterStatus, QuizBlock, Versions
 from book_build.evidence import ClaimsTable, RunRecordSummary
 from book_build.execution import kernel_environment
 from book_build.layout import Layout
-from book_build.mathjax import copy_mathjax
+from book_build.mathjax import copy_mathjax, notice_formulas
 from book_build.reference import ApiPages, Source, Symbols
 from book_build.terms import BookGlossary, NotationTable, TermWithChinese
 
@@ -46,6 +46,7 @@ FIRST_PAGE = """<!DOCTYPE html>
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register everything with Sphinx."""
     app.connect("config-inited", prepare, priority=100)
+    app.connect("doctree-read", notice_formulas)
     app.connect("build-finished", finish, priority=100)
     app.connect("autodoc-process-docstring", docstrings.process, priority=400)
     app.connect("autodoc-skip-member", docstrings.skip)

@@ -64,8 +64,6 @@ class QuizBlock(BookDirective):
             html = render_quiz(load_quiz(path))
         except (FileNotFoundError, ValueError) as error:
             raise self.error(f"quiz: {error}") from error
-        if 'class="math' in html:  # so that the page loads MathJax
-            self.env.get_domain("math").data["has_equations"][self.env.docname] = True
         return [nodes.raw("", html, format="html")]
 
 
@@ -114,10 +112,11 @@ def _installed(name: str) -> bool:
 def _run_time(took: Measurement | None) -> str:
     if took is None:
         return "measured when the book is built"
-    return f"{duration(took.seconds)} (measured, {took.cores} cores, scale {took.scale})"
+    where = f", {took.cores} cores, scale {took.scale}" if took.scale else ""
+    return f"{duration(took.seconds)} (measured{where})"
 
 
 def _memory(took: Measurement | None) -> str:
-    if took is None:
+    if took is None or took.peak_bytes is None:
         return "measured when the book is built"
     return f"{size(took.peak_bytes)} at most (measured)"

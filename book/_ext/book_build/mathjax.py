@@ -10,6 +10,9 @@ import shutil
 import sysconfig
 from pathlib import Path
 
+from docutils import nodes
+from sphinx.application import Sphinx
+
 PACKAGE_FOLDER = "sphinx-mathjax-offline/static/mathjax"
 SCRIPT = "tex-chtml-full.js"
 FONTS = "output/chtml/fonts/woff-v2"
@@ -31,3 +34,9 @@ def copy_mathjax(site: Path) -> Path:
     shutil.copyfile(source / SCRIPT, target / SCRIPT)
     shutil.copytree(source / FONTS, target / FONTS, dirs_exist_ok=True)
     return target
+
+
+def notice_formulas(app: Sphinx, doctree: nodes.document) -> None:
+    """Load MathJax on a page whose only formulas stand in HTML: in a quiz, in a cell's output."""
+    if any('class="math' in node.astext() for node in doctree.findall(nodes.raw)):
+        app.env.get_domain("math").data["has_equations"][app.env.docname] = True
