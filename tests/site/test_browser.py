@@ -146,6 +146,7 @@ PLANTED = {
     ("errors", "console: complaint"): '<script>console.error("complaint")</script>',
     ("errors", "404 for"): '<link rel="stylesheet" href="gone.css">',
     ("axe", "color-contrast"): '<p style="color:#999;background:#fff">Faint</p>',
+    ("axe", "1:1 contrast ratio"): '<p style="color:#fff;background:#fff">Invisible</p>',
     ("axe", "button-name"): "<details><summary>More</summary><button></button></details>",
     ("mathematics", "not typeset"): '<span class="math">E = m c</span>',
     ("mathematics", "raw TeX"): "<p>Then \\(x_t\\) follows.</p>",
@@ -180,7 +181,7 @@ PLANTED = {
     ("quizzes", "Dumb: choosing it shows no reason"): (
         '<div class="quiz"><button type="button">Dumb</button></div>'
     ),
-    ("quizzes", "announces no reason"): "",
+    ("quizzes", "Dumb: choosing it announces nothing"): "",
     ("folds", "Jammed: does not open with Enter"): (
         '<details><summary onclick="return false">Jammed</summary><p>Locked away.</p></details>'
     ),

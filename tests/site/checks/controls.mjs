@@ -33,10 +33,9 @@ export async function quizzes(page) {
   for (const quiz of await page.locator(".quiz:visible").all()) {
     const choices = await quiz.locator("input[type='radio'], input[type='checkbox'], button").all();
     if (choices.length < 2) found.push(`a quiz with ${choices.length} choice(s)`);
-    const reasons = new Map();
-    for (const choice of choices) reasons.set(await nameOf(choice), await choose(quiz, choice));
+    const reasons = [];
+    for (const choice of choices) reasons.push([await nameOf(choice), await choose(quiz, choice)]);
     found.push(...poorReasons(reasons));
-    if ((await quiz.locator(SPOKEN).count()) === 0) found.push("a quiz announces no reason");
   }
   return found;
 }
@@ -109,20 +108,26 @@ function picture(control) {
   });
 }
 
-// Take one choice by keyboard; the text that appears for it.
+// Take one choice by keyboard; the text that appears for it, and whether a screen reader says so.
 async function choose(quiz, choice) {
-  const before = await lines(quiz);
+  const [before, silent] = [await lines(quiz), await spoken(quiz)];
   await press(choice, (await choice.evaluate((e) => e.tagName)) === "BUTTON" ? "Enter" : "Space");
-  return (await lines(quiz)).filter((line) => !before.includes(line)).join(" ");
+  const shown = (await lines(quiz)).filter((line) => !before.includes(line)).join(" ");
+  return { shown, announced: (await spoken(quiz)) !== silent };
+}
+
+async function spoken(quiz) {
+  return (await quiz.locator(SPOKEN).allTextContents()).join("\n");
 }
 
 function poorReasons(reasons) {
   const found = [];
   const seen = new Set();
-  for (const [name, reason] of reasons) {
-    if (reason.length < 10) found.push(`${name}: choosing it shows no reason`);
-    else if (seen.has(reason)) found.push(`${name}: the same reason as another choice`);
-    seen.add(reason);
+  for (const [name, { shown, announced }] of reasons) {
+    if (shown.length < 10) found.push(`${name}: choosing it shows no reason`);
+    else if (seen.has(shown)) found.push(`${name}: the same reason as another choice`);
+    if (!announced) found.push(`${name}: choosing it announces nothing`);
+    seen.add(shown);
   }
   return found;
 }
