@@ -34,7 +34,7 @@ _times_shown: Counter[str] = Counter()
 
 STYLE = """
 .explorable{margin:1.2rem 0;max-width:46rem}
-.explorable figcaption{font-weight:600;margin-bottom:.4rem;text-align:left}
+.explorable figcaption{color:inherit;font-weight:600;margin:0 0 .4rem;padding:0;text-align:left}
 .explorable-controls{display:flex;flex-wrap:wrap;gap:.4rem 1.8rem;margin-bottom:.5rem}
 .explorable-controls[hidden]{display:none}
 .explorable-control{align-items:center;display:flex;gap:.6rem;min-height:2rem}
@@ -437,7 +437,7 @@ class Curves(Explorable):
 
 
 _WIDTH, _HEIGHT = 640, 320  # of a chart, in its own units
-_LEFT, _RIGHT, _TOP, _BOTTOM = 76, 16, 12, 52  # margins around the lines
+_LEFT, _RIGHT, _TOP, _BOTTOM = 90, 22, 12, 56  # margins around the lines
 
 
 def _across(x: float, x_range: tuple[float, float]) -> float:
@@ -468,7 +468,7 @@ def _x_axis(x_range: tuple[float, float]) -> str:
     base = _HEIGHT - _BOTTOM
     marks = "".join(
         f'<g class="explorable-grid"><line x1="{x:.1f}" x2="{x:.1f}" y1="{_TOP}" y2="{base}"/></g>'
-        f'<text x="{x:.1f}" y="{base + 18}" text-anchor="middle">{tick:g}</text>'
+        f'<text x="{x:.1f}" y="{base + 20}" text-anchor="middle">{tick:g}</text>'
         for tick in _ticks(x_range)
         for x in [_across(tick, x_range)]
     )
@@ -487,9 +487,9 @@ def _y_axis(y_range: tuple[float, float]) -> str:
 def _axis_names(figure: Curves) -> str:
     middle = (_TOP + _HEIGHT - _BOTTOM) / 2
     return (
-        f'<text x="{(_LEFT + _WIDTH - _RIGHT) / 2}" y="{_HEIGHT - 10}" text-anchor="middle">'
+        f'<text x="{(_LEFT + _WIDTH - _RIGHT) / 2}" y="{_HEIGHT - 8}" text-anchor="middle">'
         f"{html.escape(figure.x_label)}</text>"
-        f'<text transform="translate(16 {middle}) rotate(-90)" text-anchor="middle">'
+        f'<text transform="translate(20 {middle}) rotate(-90)" text-anchor="middle">'
         f"{html.escape(figure.y_label)}</text>"
     )
 
