@@ -5,7 +5,9 @@
 //    "looks": ["pages", "parts", "disk", "without scripts"]}
 //
 // Every page is opened at a desktop's and at a phone's width and looked at in light and in dark.
-// What is wrong goes to standard output as JSON: {"findings": [{page, view, check, detail}], "seen"}.
+// What is wrong goes to standard output as JSON:
+//
+//   {"findings": [{"page", "view", "check", "detail"}], "seen": [[page, view]]}
 import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";

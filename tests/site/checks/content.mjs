@@ -23,7 +23,8 @@ export function mathematics(page) {
     const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
     while (texts.nextNode()) {
       const { parentElement, data } = texts.currentNode;
-      if (!parentElement.closest(NOT_PROSE) && RAW.test(data)) found.push(`raw TeX: ${start(data)}`);
+      const prose = !parentElement.closest(NOT_PROSE);
+      if (prose && RAW.test(data)) found.push(`raw TeX: ${start(data)}`);
     }
     return found;
   });
@@ -32,8 +33,9 @@ export function mathematics(page) {
 // Every picture says what it shows, unless it is marked as decoration.
 export function images(page) {
   return page.evaluate(() => {
-    const POOR = /^[0-9a-f]{16,}|\.(png|svg|jpe?g|gif|webp)$|\/|^(image|figure|plot|picture|chart)$/i;
-    const decoration = (e) => e.closest("[aria-hidden='true'], [role='presentation'], [role='none']");
+    const POOR = /^[0-9a-f]{16,}|\.(png|svg|jpe?g|gif|webp)$|^(image|figure|plot|picture|chart)$/i;
+    const IGNORED = "[aria-hidden='true'], [role='presentation'], [role='none']";
+    const decoration = (e) => e.closest(IGNORED);
     const found = [];
     for (const image of document.images) {
       const alt = (image.getAttribute("alt") ?? "").trim();
@@ -58,7 +60,10 @@ export function images(page) {
 // The page does not scroll sideways at `width` pixels, and no text is cut off.
 export function width(page, width) {
   return page.evaluate((limit) => {
-    const name = (e) => `${e.tagName.toLowerCase()}.${[...e.classList].join(".")}`;
+    const name = (e) => {
+      const words = e.textContent.trim().replace(/\s+/g, " ").slice(0, 30);
+      return `${e.tagName.toLowerCase()}.${[...e.classList].join(".")} "${words}"`;
+    };
     const contained = (e) => {
       for (let a = e.parentElement; a && a !== document.body; a = a.parentElement) {
         if (getComputedStyle(a).overflowX !== "visible") return true;
@@ -69,13 +74,13 @@ export function width(page, width) {
     const found = [];
     if (document.documentElement.scrollWidth > limit) {
       const wide = all.filter((e) => e.getBoundingClientRect().right > limit + 1 && !contained(e));
-      const names = wide.slice(0, 3).map((e) => `${name(e)} ${e.textContent.trim().slice(0, 30)}`);
-      found.push(`${document.documentElement.scrollWidth} px wide at ${limit} px: ${names.join("; ")}`);
+      const names = wide.slice(0, 3).map(name).join("; ");
+      found.push(`${document.documentElement.scrollWidth} px wide at ${limit} px: ${names}`);
     }
     for (const element of all) {
       const clips = ["hidden", "clip"].includes(getComputedStyle(element).overflowX);
       if (clips && element.clientWidth > 24 && element.scrollWidth > element.clientWidth + 1) {
-        found.push(`cut off at ${limit} px: ${name(element)} ${element.textContent.trim().slice(0, 40)}`);
+        found.push(`cut off at ${limit} px: ${name(element)}`);
       }
     }
     return found;

@@ -44,7 +44,9 @@ function installWatcher() {
   window.siteCheckStop = () => {
     const problems = [];
     const now = document.activeElement;
-    if (last && looks(last.element) === last.looks) problems.push(`no visible focus: ${name(last.element)}`);
+    if (last && looks(last.element) === last.looks) {
+      problems.push(`no visible focus: ${name(last.element)}`);
+    }
     const ended = !now || now === document.body || seen.has(now);
     if (!ended && !seeable(now)) problems.push(`focus on something unseen: ${name(now)}`);
     seen.add(now);
