@@ -36,6 +36,7 @@ from ulmfit_lib.text.batches import BatchConfig, TextDataset, TextLoader
 from ulmfit_lib.text.streams import LMStream, StreamConfig, join_documents
 from ulmfit_lib.training.groups import FITLAM_RATIO, classifier_groups, lm_groups
 from ulmfit_lib.training.learner import (
+    BFloat16,
     classifier_learner,
     fit_stages,
     language_model_learner,
@@ -67,20 +68,22 @@ class LMTuning:
     batch_size: int = 32  # rows of the stream
     bptt: int = 70  # tokens per row and batch
     dropouts: Dropouts = FINE_TUNING_DROPOUTS.scaled(0.5)  # small model, small text
+    bfloat16: bool = False  # matrix products in bfloat16: faster where the processor has them
 
 
 @dataclass(frozen=True)
 class ClassifierTuning:
     """Stage 3: the encoder becomes a classifier."""
 
-    lr_max: float = 1e-2  # of the head
+    lr_max: float = 2e-2  # of the head
     ratio: float = FITLAM_RATIO  # discriminative rates
     schedule: str = "reverse"  # with every layer open: a name in SCHEDULES
     updates: int = 200  # optimizer steps with every layer open, in whole epochs
     head_updates: int = 40  # optimizer steps of the head alone before that
     batch_size: int = 32  # documents
-    dropouts: Dropouts = CLASSIFIER_DROPOUTS.scaled(0.5)  # small model, few labels
+    dropouts: Dropouts = CLASSIFIER_DROPOUTS.scaled(0.3)  # small model, few labels
     head: ClassifierConfig = field(default_factory=ClassifierConfig)  # pooling, BPT3C, head
+    bfloat16: bool = False  # matrix products in bfloat16: faster where the processor has them
 
     def __post_init__(self) -> None:
         if self.schedule not in SCHEDULES:
@@ -157,6 +160,7 @@ def tune_language_model(
     fixed = replace(cut, random_lengths=False)
     dls = DataLoaders(train, LMStream(held_out, fixed))
     learn = language_model_learner(model, dls, bptt=config.bptt, quiet=quiet)
+    learn.add_cbs([BFloat16()] if config.bfloat16 else [])
     rows = fit_stages(learn, lm_plan(len(lm_groups(model)), config), config.ratio)
     return model, rows
 
@@ -198,11 +202,16 @@ def tune_classifier(
         raise ValueError(f"label {wrong[0]} is outside 0 .. {n_classes - 1}")
     seed_everything(derive(seed, "classifier", direction))
     model = TextClassifier(classifier_encoder(encoder, config.dropouts), n_classes, config.head)
-    batches = BatchConfig(config.batch_size, seed=derive(seed, "batches"))
-    train = TextLoader(_dataset(documents, labels, direction), batches, shuffle=True)
-    held_out = _dataset(*(valid or (documents, labels)), direction)
+    train = TextLoader(
+        _dataset(documents, labels, direction),
+        _training_batches(len(documents), config.batch_size, seed),
+        shuffle=True,
+    )
+    # fastai measures after every epoch; without held-out documents a few of the training set do.
+    held_out = _dataset(*(valid or (documents[:64], labels[:64])), direction)
     dls = DataLoaders(train, TextLoader(held_out, BatchConfig(128)))
     learn = classifier_learner(model, dls, quiet=quiet)
+    learn.add_cbs([BFloat16()] if config.bfloat16 else [])
     plan = classifier_plan(len(classifier_groups(model)), len(train), config)
     return model, fit_stages(learn, plan, config.ratio)
 
@@ -227,10 +236,26 @@ def classify(
 def untrained_encoder(config: AWDLSTMConfig, seed: int) -> AWDLSTM:
     """An encoder with random weights: where "from scratch" starts.
 
+    Word vectors are drawn from N(0, 1), torch's default for embeddings. The
+    language model's own start, U(-0.1, 0.1), suits a tied softmax; a
+    classifier's BatchNorm would meet outputs of variance 1e-5, as small as the
+    epsilon it divides by, and the baseline would be weaker than it has to be.
     Introduced in the chapter *FitLaM*.
+
+    Args:
+        config: sizes.
+        seed: the run's seed.
     """
     seed_everything(derive(seed, "from scratch"))
-    return AWDLSTM(config)
+    encoder = AWDLSTM(config)
+    encoder.embedding.reset_parameters()
+    return encoder
+
+
+def _training_batches(n_documents: int, batch_size: int, seed: int) -> BatchConfig:
+    """Shuffle freely where there are few batches: sorted by length, they would never change."""
+    pool = max(1, n_documents // batch_size // 8)
+    return BatchConfig(batch_size, pool_batches=pool, seed=derive(seed, "batches"))
 
 
 def _dataset(documents: Documents, labels: Sequence[int] | None, direction: str) -> TextDataset:

@@ -11,7 +11,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 
@@ -27,6 +26,7 @@ from ulmfit_lib.papers.fitlam import (
     untrained_encoder,
 )
 from ulmfit_lib.study.baselines import tfidf_logistic_regression
+from ulmfit_lib.study.doctor import has_fast_bfloat16
 from ulmfit_lib.study.experiments import Cell, Experiment, run_experiment
 from ulmfit_lib.study.records import EVALUATION, CellResult, RunRecord, Touched
 from ulmfit_lib.study.scale import Scale, current_scale, pick
@@ -71,21 +71,24 @@ def sizes(scale: Scale | None = None) -> StudySizes:
     """The study's sizes at ``scale``, by default the dial's."""
     return pick(
         smoke=StudySizes(1, (2, 4, 8), 20, 1, 4, 2, 60),
-        laptop=StudySizes(5, (10, 50, 200), 4000, 2, 150, 40, 2000),
+        laptop=StudySizes(5, (10, 50, 200), 3000, 1, 100, 30, 2000),
         paper=StudySizes(5, (10, 50, 200), 50_000, 10, 1500, 300, 25_000),
         scale=scale,
     )
 
 
-def arms(size: StudySizes) -> dict[str, Arm]:
+def arms(size: StudySizes, bfloat16: bool = False) -> dict[str, Arm]:
     """Every arm of the study by name.
 
     Introduced in the chapter *FitLaM*.
 
     Args:
         size: gives the label counts and the updates.
+        bfloat16: as in :class:`ulmfit_lib.papers.fitlam.ClassifierTuning`.
     """
-    tuned = ClassifierTuning(updates=size.updates, head_updates=size.head_updates)
+    tuned = ClassifierTuning(
+        updates=size.updates, head_updates=size.head_updates, bfloat16=bfloat16
+    )
     # Nothing pre-trained is worth protecting: one rate for all layers, chosen on validation text.
     scratch = replace(tuned, ratio=1.0, lr_max=5e-3)
     found = {
@@ -116,10 +119,16 @@ class Study:
             test split.
         size: how much of it to use.
         tokenizer: the models' vocabulary.
+        lm: how the language model is tuned.
     """
 
     def __init__(
-        self, task: Corpus, unlabelled: Sequence[str], size: StudySizes, tokenizer: Tokenizer
+        self,
+        task: Corpus,
+        unlabelled: Sequence[str],
+        size: StudySizes,
+        tokenizer: Tokenizer,
+        lm: LMTuning,
     ) -> None:
         train, test = task.splits["train"], task.splits["test"]
         if train.labels is None or test.labels is None:
@@ -129,7 +138,7 @@ class Study:
         self.test_texts = test.texts[: size.test_documents]
         self.gold = [int(y) for y in test.labels[: size.test_documents]]
         self.test_documents = encode(tokenizer, self.test_texts)
-        self.unlabelled = unlabelled
+        self.unlabelled, self.lm = unlabelled, lm
         self._models: dict[tuple[str, int], LanguageModel] = {}
         self._probabilities: dict[tuple[Arm, int], Tensor] = {}
 
@@ -185,9 +194,8 @@ class Study:
         chosen = rng.permutation(len(self.unlabelled))[: self.size.lm_documents]
         documents = encode(self.tokenizer, [self.unlabelled[i] for i in chosen])
         n_valid = max(2, len(documents) // 20)
-        config = LMTuning(epochs=self.size.lm_epochs)
         model, _ = tune_language_model(
-            documents[n_valid:], direction, config, seed, documents[:n_valid]
+            documents[n_valid:], direction, self.lm, seed, documents[:n_valid]
         )
         return model
 
@@ -231,8 +239,10 @@ def run(
     scale = current_scale()
     size = sizes(scale)
     task = load(task_name)
-    study = Study(task, unlabelled_texts(task), size, load_tokenizer())
-    by_name = arms(size)
+    fast = has_fast_bfloat16()
+    lm = LMTuning(epochs=size.lm_epochs, bfloat16=fast)
+    study = Study(task, unlabelled_texts(task), size, load_tokenizer(), lm)
+    by_name = arms(size, fast)
     suffix = scale.value if task_name == "pydocs-roles" else f"{task_name}-{scale.value}"
     experiment = Experiment(
         paper="fitlam",
@@ -241,7 +251,7 @@ def run(
         config={
             "task": task_name,
             "sizes": asdict(size),
-            "lm": asdict(LMTuning(epochs=size.lm_epochs)),
+            "lm": asdict(lm),
             "arms": {name: asdict(arm) for name, arm in by_name.items()},
         },
         cells=[Cell(name, seed) for seed in range(size.seeds) for name in by_name],
@@ -250,7 +260,6 @@ def run(
         data_hashes={task.name: task.fingerprint},
         weight_hashes={name: actual for name, (actual, _) in weight_hashes().items()},
     )
-    torch.set_num_threads(min(2, torch.get_num_threads()))
     return run_experiment(
         experiment, lambda cell: study.run(by_name[cell.arm], cell.seed), folder, report
     )
