@@ -9,9 +9,12 @@ from __future__ import annotations
 import sys
 import traceback
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from ulmfit_lib.text.catalogue import DataSet
 
 HELP = "The command line of the book Fine-Tuning Language Models."
 app = typer.Typer(
@@ -42,6 +45,43 @@ def doctor(json: Json = False) -> None:
     checks = examine()
     typer.echo(as_json(checks) if json else as_text(checks))
     raise typer.Exit(1 if is_broken(checks) else 0)
+
+
+@data.command("list")
+def list_data() -> None:
+    """List the data sets: name, where each would be read from now, licence."""
+    import os
+
+    from ulmfit_lib.text.catalogue import CATALOGUE
+    from ulmfit_lib.text.corpora import DATA_VARIABLE
+
+    folder = os.environ.get(DATA_VARIABLE)
+    rows = [(s.name, _source(s, folder), s.licence) for s in CATALOGUE.values()]
+    name_width, source_width = (max(len(row[i]) for row in rows) for i in (0, 1))
+    for name, source, licence in rows:
+        typer.echo(f"{name:<{name_width}}  {source:<{source_width}}  {licence}")
+
+
+def _source(data_set: DataSet, folder: str | None) -> str:
+    from ulmfit_lib.text.corpora import EMBEDDED
+
+    if data_set.name in EMBEDDED:
+        return "built from the installed packages"
+    if folder and (Path(folder) / (data_set.folder.name or data_set.name)).is_dir():
+        return "the data folder"
+    return f"the hub, {data_set.hub.repository}" if data_set.hub else "not here"
+
+
+@data.command("build")
+def build_data(name: Annotated[str, typer.Argument(help="As in 'data list'.")]) -> None:
+    """Load a data set, built or fetched where it is not there yet; print its sizes and hash."""
+    from ulmfit_lib.text.corpora import load
+
+    corpus = load(name)
+    sizes = ", ".join(f"{split} {len(rows):,}" for split, rows in corpus.splits.items())
+    typer.echo(f"{corpus.name}: {sizes}; {len(corpus.label_names)} classes")
+    typer.echo(f"from {corpus.provenance}; licence: {corpus.licence}")
+    typer.echo(f"sha256 {corpus.fingerprint}")
 
 
 @app.command()

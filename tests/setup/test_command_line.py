@@ -13,6 +13,9 @@ from typer.testing import CliRunner
 from ulmfit_lib import __main__ as command_line
 from ulmfit_lib.study import doctor
 from ulmfit_lib.study.doctor import Check, Status
+from ulmfit_lib.text import corpora
+from ulmfit_lib.text.catalogue import CATALOGUE
+from ulmfit_lib.text.corpus import Corpus, Split
 
 ROOT = Path(__file__).parents[2]
 
@@ -47,7 +50,7 @@ def test_help_does_not_wait_for_torch() -> None:
 
 
 def test_every_command_says_what_it_does() -> None:
-    for name in ("doctor", "data"):
+    for name in ("doctor", "tokenizer", "pretrain", "run", "data"):
         shown = CliRunner().invoke(command_line.app, [name, "--help"])
         assert shown.exit_code == 0 and name in shown.output
 
@@ -99,6 +102,35 @@ def test_the_librarys_own_errors_are_explained() -> None:
     assert command_line.is_explained(Own("no library")) and not command_line.is_explained(
         KeyError(1)
     )
+
+
+def test_the_data_sets_are_listed_with_source_and_licence(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "trec6").mkdir()
+    monkeypatch.setenv("ULMFIT_LIB_DATA", str(tmp_path))
+    listed = CliRunner().invoke(command_line.app, ["data", "list"]).output
+    rows = {line.split()[0]: line for line in listed.splitlines()}
+    assert set(rows) == set(CATALOGUE)
+    assert "built from the installed packages" in rows["pydocs"]
+    assert "the data folder" in rows["trec6"]
+    assert "the hub, " in rows["imdb"] and CATALOGUE["imdb"].licence in rows["imdb"]
+
+
+def test_building_a_data_set_prints_sizes_and_hash(monkeypatch: pytest.MonkeyPatch) -> None:
+    splits = {"train": Split(("a", "b"), (0, 1)), "test": Split(("c",), (0,))}
+    tiny = Corpus("tiny", splits, ("no", "yes"), "CC0", "nobody", "this test")
+    monkeypatch.setattr(corpora, "load", {"tiny": tiny}.__getitem__)
+    shown = CliRunner().invoke(command_line.app, ["data", "build", "tiny"]).output
+    assert "train 2, test 1; 2 classes" in shown and "licence: CC0" in shown
+    assert tiny.fingerprint in shown
+
+
+def test_a_mistyped_data_set_is_explained(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert answer(monkeypatch, "data", "build", "pydoc") == 1
+    assert "did you mean 'pydocs'" in capsys.readouterr().err
 
 
 def test_an_unknown_command_is_refused(

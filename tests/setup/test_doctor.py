@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
 from ulmfit_lib.study import doctor
-from ulmfit_lib.study.doctor import Check, ListedFile, Status
+from ulmfit_lib.study.doctor import Check, Status
 
 PINS = {"torch": "2.13.0", "Sphinx_Design": "0.8.0", "typer": "0.29.2"}
 INSTALLED = {"torch": "2.13.0+cpu", "sphinx-design": "0.8.0", "typer": "0.29.2"}
@@ -166,8 +167,8 @@ def test_whole_data_files_are_counted(data_folder: Path) -> None:
     ("content", "told"),
     [
         (None, "trec6/test.jsonl.xz is missing"),
-        (b"cut", "trec6/test.jsonl.xz has 3 bytes instead of 13"),
-        (b"ONE question\n", "trec6/test.jsonl.xz has another SHA-256 than listed"),
+        (b"cut", "has 3 bytes"),
+        (b"ONE question\n", "has the SHA-256"),
     ],
 )
 def test_a_damaged_data_file_is_a_problem(
@@ -176,7 +177,7 @@ def test_a_damaged_data_file_is_a_problem(
     file = data_folder / "trec6" / "test.jsonl.xz"
     file.unlink() if content is None else file.write_bytes(content)
     problem = only(doctor.check_data(str(data_folder)), Status.PROBLEM)
-    assert problem.detail == told and problem.remedy
+    assert told in problem.detail and "trec6/test.jsonl.xz" in problem.detail and problem.remedy
 
 
 def test_a_data_folder_without_checksums_is_noted(data_folder: Path) -> None:
@@ -184,16 +185,8 @@ def test_a_data_folder_without_checksums_is_noted(data_folder: Path) -> None:
     assert only(doctor.check_data(str(data_folder)), Status.NOTE)
 
 
-def test_the_manifest_reader_passes_over_other_tables() -> None:
-    digest = "0" * 64
-    text = f"| `imdb` | reviews | 2 |\n{ROW.format('a/b.xz', 1234567, digest)}\n| `x` | 3 | `ab` |"
-    assert doctor.read_manifest(text) == [ListedFile("a/b.xz", 1_234_567, digest)]
-
-
 @pytest.mark.needs_data
-def test_the_shared_data_are_whole() -> None:
-    import os
-
+def test_the_data_at_hand_are_whole() -> None:
     checks = doctor.check_data(os.environ["ULMFIT_LIB_DATA"])
     assert not of_status(checks, Status.PROBLEM)
 

@@ -6,7 +6,6 @@ and no network is used. Introduced on the book's opening page.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import platform
@@ -27,9 +26,10 @@ import torch
 from ulmfit_lib.environment import Environment, installed_alone, read_pins
 from ulmfit_lib.study.scale import current_scale
 from ulmfit_lib.text.cache import cache_dir
+from ulmfit_lib.text.checksums import TABLE, check_file, read_table
+from ulmfit_lib.text.corpora import DATA_VARIABLE
 
 PROJECT = Path(__file__).parents[2]
-DATA_VARIABLE = "ULMFIT_LIB_DATA"
 MEMORY_NEEDED_GB = 4.0
 CACHE_SPACE_NEEDED_GB = 1.0
 GB = 1e9
@@ -52,15 +52,6 @@ class Check:
     status: Status  # a problem means that some of the book will not work
     detail: str  # what was found
     remedy: str = ""  # what to do; empty where nothing is off
-
-
-@dataclass(frozen=True)
-class ListedFile:
-    """A file as a data folder's own table of checksums lists it."""
-
-    name: str  # path inside the folder
-    size: int  # bytes
-    sha256: str  # hex digest
 
 
 def examine() -> list[Check]:
@@ -272,52 +263,30 @@ def check_data(stated: str) -> list[Check]:
 
 
 def _check_files(folder: Path) -> list[Check]:
-    manifest = folder / "README.md"
-    listed = read_manifest(manifest.read_text("utf-8")) if manifest.is_file() else []
+    listed = read_table(folder / TABLE)
     if not listed:
-        return [Check("data files", Status.NOTE, "no checksums in README.md to compare with")]
-    faults = [fault for file in listed if (fault := fault_of(folder, file))]
-    remedy = "fetch or copy these files again"
+        return [Check("data files", Status.NOTE, f"no checksums in {TABLE} to compare with")]
+    faults = [fault for name in listed if (fault := fault_of(folder, name))]
     if faults:
+        remedy = "copy these files again"
         return [Check("data files", Status.PROBLEM, fault, remedy) for fault in faults]
     return [Check("data files", Status.OK, f"{len(listed)} files have the listed SHA-256")]
 
 
-def read_manifest(text: str) -> list[ListedFile]:
-    """The checksum table of a data folder's ``README.md``.
-
-    Args:
-        text: rows of the form ``| `name` | bytes | `sha256` |``; the rest is passed over.
-    """
-    rows = re.findall(r"^\|\s*`([^`]+)`\s*\|\s*([\d,]+)\s*\|\s*`([0-9a-f]{64})`\s*\|", text, re.M)
-    return [ListedFile(name, int(size.replace(",", "")), digest) for name, size, digest in rows]
-
-
-def fault_of(folder: Path, file: ListedFile) -> str:
-    """What is wrong with one data file; empty where nothing is.
+def fault_of(folder: Path, name: str) -> str:
+    """What is wrong with one file of a data folder; empty where nothing is.
 
     Args:
         folder: the data folder.
-        file: what it should be.
+        name: of a file in it, as the folder's table of checksums lists it.
     """
-    path = folder / file.name
-    if not path.is_file():
-        return f"{file.name} is missing"
-    if path.stat().st_size != file.size:
-        return f"{file.name} has {path.stat().st_size:,} bytes instead of {file.size:,}"
-    if sha256_of(path) != file.sha256:
-        return f"{file.name} has another SHA-256 than listed"
+    if not (folder / name).is_file():
+        return f"{name} is missing"
+    try:
+        check_file(folder / name, folder)
+    except (ValueError, OSError) as error:
+        return str(error)
     return ""
-
-
-def sha256_of(path: Path) -> str:
-    """The SHA-256 of a file, as hex.
-
-    Args:
-        path: the file.
-    """
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def check_weights() -> list[Check]:
