@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import sys
+from functools import cache
 from importlib.metadata import PackageNotFoundError, packages_distributions, requires
 from pathlib import Path
 
@@ -41,10 +42,25 @@ def alone() -> list[tuple[str, str]]:
     return [tuple(requirement.split("==")) for requirement in installed_alone(PROJECT)]  # type: ignore[misc]
 
 
+@cache
+def sources() -> tuple[Path, ...]:
+    """The project's Python files."""
+    found = (file for folder in CODE for file in (PROJECT.root / folder).rglob("*.py"))
+    return tuple(file for file in found if not {"node_modules", "_build"} & set(file.parts))
+
+
+@cache
+def providers() -> dict[str, set[str]]:
+    """Top-level name to the installed packages that bring it."""
+    found = packages_distributions()
+    return {name: {plain_name(package) for package in packages} for name, packages in found.items()}
+
+
+@cache
 def imported() -> set[str]:
     """Top-level names that the project's Python files import."""
     found: set[str] = set()
-    for file in (f for folder in CODE for f in (PROJECT.root / folder).rglob("*.py")):
+    for file in sources():
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Import):
                 found |= {alias.name.split(".")[0] for alias in node.names}
@@ -73,10 +89,10 @@ def test_fastai_is_installed_alone_and_pinned() -> None:
 
 @pytest.mark.parametrize("name", sorted(imported()))
 def test_what_is_imported_is_chosen(name: str) -> None:
-    local = any((PROJECT.root / folder).rglob(f"{name}.py") for folder in CODE)
-    providers = {plain_name(d) for d in packages_distributions().get(name, [])}
-    assert providers & chosen() or (not providers and local), (
-        f"import {name}: {sorted(providers) or 'nothing installed'} is not among the chosen pins"
+    packages = providers().get(name, set())
+    local = not packages and name in {file.stem for file in sources()}
+    assert local or packages & chosen(), (
+        f"import {name}: {sorted(packages) or 'nothing installed'} is not among the chosen pins"
     )
 
 
