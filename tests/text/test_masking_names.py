@@ -16,7 +16,7 @@ from ulmfit_lib.text.masking_names import ALIASES, LIBRARY, NAMES, mask_names
         ("nn.Linear and F.relu", "LIBRARY and LIBRARY"),
         ("is_scipy_sparse(x)", "LIBRARY(x)"),
         ("TorchScript's IPythonShell", "LIBRARY's LIBRARY"),
-        ("scikit-learn, Scikit Learn, sklearn", "LIBRARY, LIBRARY, LIBRARY"),
+        ("scikit-learn, Scikit Learn, scikit- learn, sklearn", ", ".join(["LIBRARY"] * 4)),
         ("Hugging Face Transformers", "LIBRARY"),
         ("the Python standard library", "the LIBRARY"),
         ("matplotlib.pyplot as plt", "LIBRARY as LIBRARY"),

@@ -22,7 +22,7 @@ ALIASES = tuple("np pd plt mpl nx hf".split())
 MODULE_ALIASES = ("nn", "F", "sp")
 
 _PHRASES = re.compile(
-    r"scikit[- ]learn|hugging[ -]face|(?:python )?standard library",
+    r"scikit[- ]{1,2}learn|hugging[ -]face|(?:python )?standard library",
     re.IGNORECASE,
 )
 _IDENTIFIER = re.compile(r"\w+(?:\.\w+)*")
