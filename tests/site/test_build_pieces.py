@@ -596,6 +596,13 @@ EVIDENCE = """# Evidence
 ```{claims-table} fitlam
 ```
 
+## By paper
+
+```{claims-table}
+```
+
+## Record
+
 ```{run-record} toy
 :metric: accuracy
 ```
@@ -659,6 +666,7 @@ class TestEvidence:
         assert done.returncode == 0, done.stderr
         html = (evidence.html / "book" / "index.html").read_text("utf-8")
         words = " ".join(re.sub(r"<[^>]+>", " ", html).split())
+        assert words.count("F1 Tuned") == 2 and 'id="fitlam"' in html
         assert "F1 Tuned *beats* plain." in words and "5.0 | 6.0 (read in the paper)" in words
         assert "tuned_arm − plain: +10.0 [+10.0, +10.0] points" in words
         assert "reproduced the interval lies above 0. Expected: the claimed effect." in words

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -20,13 +20,25 @@ if TYPE_CHECKING:
     from ulmfit_lib.study.records import RunRecord
 
 VERDICT_CLASSES = {"reproduced": "verdict-good", "not reproduced": "verdict-bad"}
+PAPER_NAMES = {
+    "awd_lstm": "AWD-LSTM",
+    "fitlam": "FitLaM",
+    "ulmfit": "ULMFiT",
+    "bert_finetuning": "How to Fine-Tune BERT",
+    "dont_stop_pretraining": "Don't Stop Pretraining",
+    "selective_masking": "Train No Evil",
+    "recadam": "RecAdam",
+}
 _MARKUP = re.compile(r"([\\`*_{}\[\]<>$|~])")
 
 
 class ClaimsTable(BookDirective):
-    """``{claims-table} fitlam``: each claim of a paper, its number, ours, the verdict."""
+    """``{claims-table} fitlam``: each claim of a paper, its number, ours, the verdict.
 
-    required_arguments = 1
+    Without a paper: a section for every paper of the ledger.
+    """
+
+    optional_arguments = 1
 
     def run(self) -> list[nodes.Node]:
         """One row per claim; the verdicts are computed here."""
@@ -35,12 +47,25 @@ class ClaimsTable(BookDirective):
         ledger, runs = self.layout.book / "claims.yml", self.layout.book / "runs"
         self.depends_on(ledger)
         try:
-            judgements = judge_all(load_claims(ledger), self.arguments[0], runs)
+            claims = load_claims(ledger)
+            if self.arguments:
+                return [self._table(judge_all(claims, self.arguments[0], runs))]
+            papers = dict.fromkeys(claim.paper for claim in claims)
+            return [self._section(name, judge_all(claims, name, runs)) for name in papers]
         except ValueError as error:
             raise self.error(f"claims-table: {error}") from error
+
+    def _section(self, paper: str, judgements: Sequence[Judgement]) -> nodes.section:
+        title = PAPER_NAMES.get(paper, paper)
+        section = nodes.section("", nodes.title(title, title), ids=[nodes.make_id(title)])
+        self.state.document.note_explicit_target(section)
+        section += self._table(judgements)
+        return section
+
+    def _table(self, judgements: Sequence[Judgement]) -> nodes.table:
         headers = ["Claim", "The paper's number", "Ours", "Verdict"]
         rows = [_claim_row(judgement) for judgement in judgements]
-        return [self.table(headers, rows, ["claims-table"], [7, 6, 6, 5])]
+        return self.table(headers, rows, ["claims-table"], [7, 6, 6, 5])
 
 
 class RunRecordSummary(BookDirective):

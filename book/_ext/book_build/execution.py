@@ -25,6 +25,8 @@ from jupyter_cache.base import CacheBundleIn, JupyterCacheAbstract
 from book_build import stamp
 from book_build.layout import Layout
 
+JOBS = 2  # notebooks at a time; each gets its share of the cores
+
 
 @dataclass(frozen=True)
 class Measurement:
@@ -87,9 +89,12 @@ def execute_all(layout: Layout, notebooks: Sequence[Path], jobs: int, timeout: i
             pool.submit(_run_process, path, Path(folder) / f"{number}.json", jobs, timeout): path
             for number, path in enumerate(notebooks)
         }
-        for done in as_completed(runs):
-            notebook = runs[done]
-            yield notebook, _keep(layout, cache, notebook, done.result())
+        try:
+            for done in as_completed(runs):
+                notebook = runs[done]
+                yield notebook, _keep(layout, cache, notebook, done.result())
+        finally:  # stopped by hand: do not start those that still wait
+            pool.shutdown(wait=False, cancel_futures=True)
 
 
 def waiting(layout: Layout, notebooks: Sequence[Path]) -> list[Path]:
@@ -98,7 +103,7 @@ def waiting(layout: Layout, notebooks: Sequence[Path]) -> list[Path]:
     return [path for path in notebooks if _cached_data(cache, path) is None]
 
 
-def kernel_environment(root: Path, jobs: int = 1) -> dict[str, str]:
+def kernel_environment(root: Path, jobs: int = JOBS) -> dict[str, str]:
     """The environment of the kernels: the library importable, the cores shared fairly."""
     threads = str(max(1, (os.cpu_count() or 1) // jobs))
     here = str(Path(__file__).parents[1])

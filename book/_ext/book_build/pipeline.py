@@ -10,7 +10,14 @@ import time
 from pathlib import Path
 
 from book_build import stamp
-from book_build.execution import Failure, Measurement, execute_all, kernel_environment, waiting
+from book_build.execution import (
+    JOBS,
+    Failure,
+    Measurement,
+    execute_all,
+    kernel_environment,
+    waiting,
+)
 from book_build.layout import PROJECT_ROOT, Layout, notebooks, pages, read_config
 from book_build.scan import scan
 from book_build.wording import duration, size
@@ -22,6 +29,14 @@ def main(arguments: list[str] | None = None) -> int:
     layout = Layout(options.root.resolve())
     if options.scan_only:
         return _report_scan(layout)
+    try:
+        return _build(layout, options)
+    except KeyboardInterrupt:
+        print("\nStopped. What has been executed is kept; the next build goes on from there.")
+        return 130
+
+
+def _build(layout: Layout, options: argparse.Namespace) -> int:
     began = time.perf_counter()
     if options.fresh:
         stamp.drop_executions(layout)
@@ -35,7 +50,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Build the book's site into _build/html.")
     parser.add_argument("--root", type=Path, default=PROJECT_ROOT, help="the project's folder")
-    parser.add_argument("--jobs", type=int, default=2, help="notebooks executed at a time")
+    parser.add_argument("--jobs", type=int, default=JOBS, help="notebooks executed at a time")
     parser.add_argument("--fresh", action="store_true", help="execute every notebook again")
     parser.add_argument("--scan-only", action="store_true", help="only scan the built site")
     return parser.parse_args(arguments)

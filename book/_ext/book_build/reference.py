@@ -78,7 +78,8 @@ class Source(BookDirective):
             raise self.error(f"source: {error}") from error
         self.depends_on(self.layout.root / shown.file)
         block = nodes.literal_block(shown.code, shown.code, language="python")
-        caption = f"`{path.rpartition('.')[2]}` in `{shown.file}` ({{py:obj}}`reference <{path}>`)"
+        name = path.removeprefix(f"{PACKAGE}.").partition(".")[2].partition(".")[2]
+        caption = f"`{name}` in `{shown.file}` ({{py:obj}}`reference <{_documented(path)}>`)"
         return [container_wrapper(self, block, caption)]
 
 
@@ -101,6 +102,16 @@ def _symbol_rst(symbol: Symbol) -> str:
         value = f"\n   :value: {symbol.value}" if symbol.value else ""
         return f".. py:data:: {symbol.name}{value}\n\n   {symbol.summary}"
     return f".. autofunction:: {symbol.name}"
+
+
+def _documented(path: str) -> str:
+    """The part of a dotted name that has an entry: a private method is shown under its class."""
+    public: list[str] = []
+    for name in path.split("."):
+        if name.startswith("_"):
+            break
+        public.append(name)
+    return ".".join(public)
 
 
 def _link(symbol: Symbol) -> str:
