@@ -13,7 +13,7 @@ export const VIEWPORTS = {
 };
 export const THEMES = ["light", "dark"];
 
-const PATIENCE = 60_000; // milliseconds; a busy machine is slow, not wrong
+const PATIENCE = 240_000; // milliseconds; a busy machine is slow, not wrong
 const STILL = "*, *::before, *::after { transition: none !important; animation: none !important; }";
 
 export function startBrowser(executable) {
