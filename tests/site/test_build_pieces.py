@@ -679,7 +679,7 @@ class TestEvidence:
     def test_every_mistake_fails_the_build(self, evidence: Layout) -> None:
         complaints = {
             "```{claims-table} nobody\n```": "has no claim in the ledger",
-            "```{run-record} gone\n```": "gone.json",
+            "```{run-record} gone\n```": "no run record at",
             "```{quiz} gone\n```": "gone.yml",
         }
         (evidence.book / "index.md").write_text("# Book\n\n" + "\n\n".join(complaints))

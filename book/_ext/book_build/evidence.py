@@ -79,12 +79,12 @@ class RunRecordSummary(BookDirective):
 
     def run(self) -> list[nodes.Node]:
         """Circumstances, results if asked for, the audit, and the settings folded away."""
-        from ulmfit_lib.study.records import read_record
+        from ulmfit_lib.study.records import load_record
 
         path = self.layout.book / "runs" / f"{self.arguments[0]}.json"
         self.depends_on(path)
         try:
-            record = read_record(path)
+            record = load_record(path.stem, path.parent)
         except (FileNotFoundError, ValueError) as error:
             raise self.error(f"run-record: {error}") from error
         shown = [self.table(["Run", path.stem], _circumstances(record, path), widths=[1, 3])]

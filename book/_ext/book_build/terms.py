@@ -114,7 +114,8 @@ class TermWithChinese(SphinxRole):
             refdomain="std", reftype="term", reftarget=entry["term"], refdoc=self.env.docname,
             refexplicit=True, refwarn=True,
         )  # fmt: skip
-        return [link, nodes.Text(" ("), *_chinese(entry["zh"]), nodes.Text(")")], []
+        chinese = entry["zh"].partition("（")[0]  # without the remark in brackets
+        return [link, nodes.Text(" ("), _chinese(chinese), nodes.Text(")")], []
 
 
 def _look_up(book: Path, term: str) -> dict[str, str] | None:
@@ -122,10 +123,9 @@ def _look_up(book: Path, term: str) -> dict[str, str] | None:
     return next((e for e in read_glossary(book) if e["term"].casefold() == wanted), None)
 
 
-def _chinese(text: str) -> list[nodes.Node]:
+def _chinese(text: str) -> nodes.raw:
     """Chinese text with its language marked in HTML."""
-    html = nodes.raw("", f'<span lang="zh-Hans">{escape(text)}</span>', format="html")
-    return [html]
+    return nodes.raw("", f'<span lang="zh-Hans">{escape(text)}</span>', format="html")
 
 
 def _glossary_entry(entry: Mapping[str, str]) -> str:
