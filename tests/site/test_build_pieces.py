@@ -5,9 +5,11 @@ import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import nbformat
+import psutil
 import pytest
 import yaml
 from pybtex.database import parse_file
@@ -235,6 +237,33 @@ class TestExecution:
         assert pipeline.main(["--root", str(project.root)]) == 1
         assert "FAILED" in capsys.readouterr().out
         assert not project.html.exists()
+
+    def test_a_build_that_is_stopped_leaves_nothing_running(self, project, notebook) -> None:
+        told = project.root / "kernel"
+        code = f"import os, time\nopen({str(told)!r}, 'w').write(str(os.getpid()))\ntime.sleep(600)"
+        write_notebook(notebook, cell(code))
+        command = [sys.executable, str(EXTENSIONS / "build.py"), "--root", str(project.root)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            wait_until(lambda: told.is_file() and told.read_text() != "")
+            process.terminate()
+            said, _ = process.communicate()
+        assert process.returncode == 130 and "Stopped." in said
+        wait_until(lambda: not is_running(int(told.read_text())))
+        assert execution.waiting(project, [notebook]) == [notebook]
+
+
+def wait_until(done, seconds: float = 120) -> None:
+    end = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < end, "it did not come"
+        time.sleep(0.1)
+
+
+def is_running(process: int) -> bool:
+    try:
+        return psutil.Process(process).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 class TestLibrary:

@@ -84,17 +84,20 @@ def execute_all(layout: Layout, notebooks: Sequence[Path], jobs: int, timeout: i
         As each one ends: ``(notebook, Measurement)`` or ``(notebook, Failure)``.
     """
     cache = get_cache(layout.execution_cache)
+    started: list[subprocess.Popen[str]] = []
     with ThreadPoolExecutor(max_workers=jobs) as pool, tempfile.TemporaryDirectory() as folder:
         runs = {
-            pool.submit(_run_process, path, Path(folder) / f"{number}.json", jobs, timeout): path
-            for number, path in enumerate(notebooks)
+            pool.submit(_run_process, path, Path(folder) / path.stem, jobs, timeout, started): path
+            for path in notebooks
         }
         try:
             for done in as_completed(runs):
                 notebook = runs[done]
                 yield notebook, _keep(layout, cache, notebook, done.result())
-        finally:  # stopped by hand: do not start those that still wait
+        finally:  # a build that is stopped leaves nothing running
             pool.shutdown(wait=False, cancel_futures=True)
+            for process in started:
+                process.terminate()
 
 
 def waiting(layout: Layout, notebooks: Sequence[Path]) -> list[Path]:
@@ -137,16 +140,23 @@ def _forget(cache: JupyterCacheAbstract, record: Any) -> None:
     NbCacheRecord.remove_records([record.pk], cache.db)
 
 
-def _run_process(notebook: Path, result: Path, jobs: int, timeout: int) -> dict[str, Any]:
+def _run_process(
+    notebook: Path, result: Path, jobs: int, timeout: int, started: list[subprocess.Popen[str]]
+) -> dict[str, Any]:
     """Run one notebook in its own process and read back what it wrote."""
     command = [sys.executable, "-m", "book_build.notebook_run", str(notebook), str(result)]
-    environment = kernel_environment(_root_of(notebook), jobs)
-    done = subprocess.run(
-        [*command, "--timeout", str(timeout)], env=environment, capture_output=True, text=True
+    process = subprocess.Popen(
+        [*command, "--timeout", str(timeout)],
+        env=kernel_environment(_root_of(notebook), jobs),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     )
+    started.append(process)
+    said, _ = process.communicate()
     if result.is_file():
         return json.loads(result.read_text(encoding="utf-8"))
-    return {"failure": {"cell": None, "source": "", "traceback": done.stderr or done.stdout}}
+    return {"failure": {"cell": None, "source": "", "traceback": said}}
 
 
 def _root_of(notebook: Path) -> Path:
