@@ -54,7 +54,7 @@ def difference(*pairs, **others):
 
 def test_the_books_ledger_is_whole():
     claims = load_claims()
-    assert len(claims) >= 9 and claims[0].id == "F1"
+    assert {"A1", "F1", "F9"} <= {claim.id for claim in claims}
     judgements = judge_all(claims, "fitlam")
     assert len(judgements) == sum(claim.paper == "fitlam" for claim in claims)
 
