@@ -20,6 +20,7 @@ import * as parts from "./checks/parts.mjs";
 
 const AT_ONCE = 2; // pages looked at side by side
 const REFLOW = 320; // CSS pixels (WCAG 1.4.10)
+const PIECE = 6000; // pixels of height in one screenshot; a whole chapter is too much for Chromium
 
 const job = JSON.parse(readFileSync(0, "utf8"));
 const findings = [];
@@ -80,10 +81,22 @@ async function noteAll(note, check, problems, prefix = "") {
 async function shoot(page, name, view) {
   for (const theme of browser.THEMES) {
     await browser.setTheme(page, theme);
-    const file = `${name.replace(/\.html$/, "").replaceAll("/", "__")}.${view}-${theme}.png`;
-    await page.screenshot({ path: join(job.shots, file), fullPage: true });
+    const start = `${name.replace(/\.html$/, "").replaceAll("/", "__")}.${view}-${theme}`;
+    await shootInPieces(page, join(job.shots, start));
   }
   await browser.setTheme(page, browser.THEMES[0]);
+}
+
+async function shootInPieces(page, start) {
+  const [width, height] = await page.evaluate(() => {
+    const { scrollWidth, scrollHeight } = document.documentElement;
+    return [scrollWidth, scrollHeight];
+  });
+  for (let y = 0, piece = 1; y < height; y += PIECE, piece += 1) {
+    const clip = { x: 0, y, width, height: Math.min(PIECE, height - y) };
+    const path = `${start}${height > PIECE ? `.${piece}` : ""}.png`;
+    await page.screenshot({ path, clip, fullPage: true });
+  }
 }
 
 async function lookAtParts(chromium) {

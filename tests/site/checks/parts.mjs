@@ -56,6 +56,8 @@ export async function themeButton(page) {
 }
 
 async function ask(page, word) {
+  await page.locator(BUTTON).first().waitFor(); // the site's first address leads on to a page
+  await page.waitForLoadState("load"); // before that, nothing listens to the button
   await page.locator(BUTTON).first().click();
   const field = page.locator(FIELD);
   await field.waitFor();
