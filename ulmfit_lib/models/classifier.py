@@ -90,6 +90,11 @@ def classifier_head(in_features: int, n_classes: int, config: ClassifierConfig) 
 
     Introduced in the chapter *FitLaM*.
 
+    Args:
+        in_features: size of the pooled vector, 3E.
+        n_classes: number of classes, C.
+        config: sizes and dropouts of the blocks.
+
     Raises:
         ValueError: ``n_classes`` is below 1.
     """

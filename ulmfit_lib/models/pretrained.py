@@ -73,6 +73,10 @@ def save_language_model(
 def model_card(name: str, folder: str | Path = SHIPPED_WEIGHTS) -> dict[str, Any]:
     """The card of the model ``name``.
 
+    Args:
+        name: file name without ending.
+        folder: where the weights are.
+
     Raises:
         FileNotFoundError: no such model; the message names those there are.
     """

@@ -180,7 +180,13 @@ class Study:
         return self._probabilities[key]
 
     def encoder(self, start: str, direction: str, seed: int) -> AWDLSTM:
-        """Where a classifier starts: one of :data:`STARTS`."""
+        """Where a classifier starts.
+
+        Args:
+            start: one of :data:`STARTS`.
+            direction: "forward" or "backward".
+            seed: the run's seed; the tuned model of each is kept.
+        """
         if start == "scratch":
             return untrained_encoder(load_language_model(direction).encoder.config, seed)
         if start == "pretrained":

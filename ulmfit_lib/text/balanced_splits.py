@@ -122,7 +122,12 @@ def balanced_splits(
 
 
 def as_split(passages: Sequence[Passage], labelled: bool = True) -> Split:
-    """The texts of ``passages`` as a split, with their labels or without."""
+    """The texts of ``passages`` as a split, with their labels or without.
+
+    Args:
+        passages: the rows, in order.
+        labelled: keep the labels.
+    """
     labels = tuple(p.label for p in passages) if labelled else None
     return Split(texts=tuple(p.text for p in passages), labels=labels)
 

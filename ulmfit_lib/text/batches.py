@@ -60,6 +60,10 @@ def truncate_last(ids: Sequence[int], n: int) -> list[int]:
 
     Introduced in the chapter *FitLaM*.
 
+    Args:
+        ids: token ids of the document.
+        n: tokens to keep, at most.
+
     Raises:
         ValueError: ``n`` is below 1.
     """

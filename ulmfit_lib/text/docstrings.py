@@ -33,6 +33,11 @@ def over_files(read: Callable[[Path], T], paths: Sequence[Path], title: str) -> 
 
     A progress bar is shown on a terminal. Introduced in the chapter *Text and
     language models*.
+
+    Args:
+        read: called with one path; must be picklable.
+        paths: the files.
+        title: of the progress bar.
     """
     tasks = [paths[i : i + FILES_PER_TASK] for i in range(0, len(paths), FILES_PER_TASK)]
     workers = Parallel(n_jobs=os.cpu_count(), return_as="generator")

@@ -44,7 +44,12 @@ def read_folder(data_set: DataSet, data_dir: Path) -> dict[str, Split]:
 
 
 def is_described_copy(data_set: DataSet, splits: Mapping[str, Split]) -> bool:
-    """Whether the folder holds the very copy that the catalogue's note is about."""
+    """Whether the folder holds the very copy that the catalogue's note is about.
+
+    Args:
+        data_set: the catalogue's entry.
+        splits: what was read from the folder.
+    """
     rows = data_set.folder.rows or (data_set.hub.rows if data_set.hub else {})
     return all(rows.get(name, len(split)) == len(split) for name, split in splits.items())
 

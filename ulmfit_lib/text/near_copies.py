@@ -54,7 +54,15 @@ def shingles(text: str, n: int = 3) -> frozenset[str]:
 
 
 def jaccard(left: frozenset[str], right: frozenset[str]) -> float:
-    """Size of the intersection over size of the union; 1 for equal sets."""
+    """Size of the intersection over size of the union.
+
+    Args:
+        left: a set of word runs.
+        right: the set to compare it with.
+
+    Returns:
+        A share in [0, 1]; 0 for two empty sets.
+    """
     shared = len(left & right)
     return shared / max(1, len(left) + len(right) - shared)
 

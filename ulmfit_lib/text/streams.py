@@ -55,6 +55,11 @@ def bptt_lengths(n_tokens: int, bptt: int, generator: np.random.Generator) -> It
     The base is ``bptt`` with probability 0.95, half of it otherwise; the
     length is drawn from N(base, 5) and is at least 5. The last chunk takes
     what is left.
+
+    Args:
+        n_tokens: tokens to cover.
+        bptt: the usual length.
+        generator: of the random draws.
     """
     left = n_tokens
     while left > 0:

@@ -69,6 +69,10 @@ def load_tokenizer(path: str | Path | None = None) -> Tokenizer:
 def encode(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
     """Token ids of each text, without special tokens.
 
+    Args:
+        tokenizer: the vocabulary.
+        texts: any Unicode strings.
+
     Raises:
         ValueError: a text holds a lone surrogate, which is no Unicode
             character and has no bytes to encode.
@@ -79,7 +83,12 @@ def encode(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
 
 
 def decode(tokenizer: Tokenizer, ids: Sequence[int]) -> str:
-    """The text that ``ids`` stand for; the inverse of :func:`encode`."""
+    """The text that ``ids`` stand for; the inverse of :func:`encode`.
+
+    Args:
+        tokenizer: the vocabulary.
+        ids: token ids of one text.
+    """
     return tokenizer.decode(list(ids), skip_special_tokens=False)
 
 

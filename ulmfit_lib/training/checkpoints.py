@@ -79,6 +79,10 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
 def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
     """Put back the state that :func:`optimizer_tensors` took out.
 
+    Args:
+        optimizer: of the same model, with its parameters in the same order.
+        tensors: what :func:`optimizer_tensors` gave; others are passed over.
+
     Raises:
         ValueError: the state is that of another number of parameters.
     """

@@ -143,7 +143,12 @@ def pretrain(
 
 
 def held_out_stream(valid: TokenFile, config: PretrainConfig) -> LMStream:
-    """The held-out text that every checkpoint is measured on: its first tokens."""
+    """The held-out text that every checkpoint is measured on: its first tokens.
+
+    Args:
+        valid: held-out text.
+        config: how many tokens, and the direction.
+    """
     cut = StreamConfig(16, config.stream.bptt, False, config.stream.direction)
     return LMStream(valid.tokens[: config.valid_tokens], cut)
 
