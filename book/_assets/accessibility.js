@@ -1,7 +1,7 @@
-// Blocks that scroll sideways (wide formulas, code, tables) can be reached with the Tab key, and
-// only while they do scroll. The theme sees to some of them, but not to formulas, nor to blocks
-// that were folded away when the page was opened.
+// What only the finished page can tell: how wide its blocks came out, what its formulas say.
 (() => {
+  // Blocks that scroll sideways can be reached with the Tab key, but only while they do scroll.
+  // The theme sees to some, not to formulas, nor to what was folded away when the page opened.
   const WIDE = [
     "mjx-container[display='true']",
     ".math",
@@ -11,13 +11,31 @@
   ].join(", ");
 
   const mark = (block) => {
-    block.tabIndex = block.scrollWidth > block.clientWidth ? 0 : -1;
+    if (block.scrollWidth > block.clientWidth) block.tabIndex = 0;
+    else block.removeAttribute("tabindex");
   };
   const sizes = new ResizeObserver((entries) => entries.forEach((entry) => mark(entry.target)));
-  const watch = () => document.querySelectorAll(WIDE).forEach((block) => sizes.observe(block));
+  const watchWidths = () => {
+    for (const block of document.querySelectorAll(WIDE)) sizes.observe(block);
+  };
+
+  // Browsers leave formulas out when they name a control or a heading after its text, so that an
+  // answer like "0.3^4" would have no name at all. Its TeX stands in.
+  const NAMING = "label, legend, summary, button, a, caption, figcaption, h1, h2, h3, h4, h5, h6";
+
+  const nameFormulas = () => {
+    for (const { math, typesetRoot } of window.MathJax.startup.document.math) {
+      if (!typesetRoot?.closest(NAMING)) continue;
+      typesetRoot.setAttribute("role", "math");
+      typesetRoot.setAttribute("aria-label", math.trim());
+    }
+  };
 
   document.addEventListener("DOMContentLoaded", () => {
-    watch();
-    window.MathJax?.startup?.promise?.then(watch);
+    watchWidths();
+    window.MathJax?.startup?.promise?.then(() => {
+      nameFormulas();
+      watchWidths();
+    });
   });
 })();

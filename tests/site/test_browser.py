@@ -153,6 +153,10 @@ PLANTED = {
     ("axe", "1:1 contrast ratio"): '<p style="color:#fff;background:#fff">Invisible</p>',
     ("axe", "button-name"): "<details><summary>More</summary><button></button></details>",
     ("mathematics", "not typeset"): '<span class="math">E = m c</span>',
+    ("mathematics", "nothing to read aloud"): (
+        "<details><summary>Why <mjx-container></mjx-container></summary><p>So.</p></details>"
+    ),
+    ("mathematics", "a formula missing from a control's name"): "",
     ("mathematics", "raw TeX"): "<p>Then \\(x_t\\) follows.</p>",
     ("images", "no alt text"): '<img src="data:image/gif;base64,R0lGODlhAQABAAAAACw=">',
     ("images", '"plot.png" describes nothing'): (

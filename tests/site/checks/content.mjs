@@ -20,6 +20,11 @@ export function mathematics(page) {
         found.push(`nothing to read aloud: ${start(formula.textContent)}`);
       }
     }
+    const unnamed = ":is(label, legend, summary, button) mjx-container:not([aria-label])";
+    for (const formula of document.querySelectorAll(unnamed)) {
+      const name = formula.closest("label, legend, summary, button").innerText;
+      found.push(`a formula missing from a control's name: ${start(name)}`);
+    }
     const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
     while (texts.nextNode()) {
       const { parentElement, data } = texts.currentNode;
