@@ -82,6 +82,33 @@ def test_an_interrupted_experiment_goes_on_to_the_same_record(tmp_path, at):
     assert results(resumed) == results(whole)
 
 
+def test_processes_share_the_cells_and_change_no_result(tmp_path):
+    alone = run_experiment(EXPERIMENT, run_cell, tmp_path / "alone", lambda _: None)
+    lines = []
+    shared = run_experiment(EXPERIMENT, run_cell, tmp_path, lines.append, workers=2)
+    assert results(shared) == results(alone) and len(lines) == len(CELLS)
+    assert shared.machine["processes"] == "2" and alone.machine["processes"] == "1"
+
+
+def fails_at_one_cell(cell):
+    if cell == CELLS[-1]:
+        raise ValueError("this cell cannot run")
+    return run_cell(cell)
+
+
+def test_an_error_in_a_process_reaches_the_caller_and_loses_nothing(tmp_path):
+    with pytest.raises(ValueError, match="this cell cannot run"):
+        run_experiment(EXPERIMENT, fails_at_one_cell, tmp_path, lambda _: None, workers=2)
+    resumed = run_experiment(EXPERIMENT, run_cell, tmp_path, lambda _: None)
+    whole = run_experiment(EXPERIMENT, run_cell, tmp_path / "whole", lambda _: None)
+    assert results(resumed) == results(whole)
+
+
+def test_no_workers_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="workers=0"):
+        run_experiment(EXPERIMENT, run_cell, tmp_path, workers=0)
+
+
 def test_a_killed_process_loses_no_finished_cell(tmp_path):
     script = textwrap.dedent(f"""
         import os, signal

@@ -11,7 +11,7 @@ from pathlib import Path
 from ulmfit_lib.papers import fitlam_experiment
 from ulmfit_lib.study.records import RunRecord
 
-Runner = Callable[[str, str | Path], RunRecord]  # (task, folder) -> record
+Runner = Callable[[str, str | Path, int], RunRecord]  # (task, folder, workers) -> record
 RUNNERS: Mapping[str, Runner] = {"fitlam": fitlam_experiment.run}
 
 

@@ -90,6 +90,18 @@ class ClassifierTuning:
             raise ValueError(f"schedule={self.schedule!r} must be one of {sorted(SCHEDULES)}")
 
 
+def without_transfer(config: ClassifierTuning) -> ClassifierTuning:
+    """How the same network is trained from scratch: nothing in it is worth protecting.
+
+    One rate for all layers, chosen on validation text. Introduced in the
+    chapter *FitLaM*.
+
+    Args:
+        config: the recipe whose updates, batches and dropouts are kept.
+    """
+    return replace(config, ratio=1.0, lr_max=5e-3)
+
+
 def lm_plan(n_groups: int, config: LMTuning) -> Plan:
     """Gradual unfreezing of the language model, then warm-up reverse annealing.
 

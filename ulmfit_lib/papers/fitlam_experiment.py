@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,7 @@ from ulmfit_lib.papers.fitlam import (
     tune_classifier,
     tune_language_model,
     untrained_encoder,
+    without_transfer,
 )
 from ulmfit_lib.study.baselines import tfidf_logistic_regression
 from ulmfit_lib.study.doctor import has_fast_bfloat16
@@ -89,8 +91,7 @@ def arms(size: StudySizes, bfloat16: bool = False) -> dict[str, Arm]:
     tuned = ClassifierTuning(
         updates=size.updates, head_updates=size.head_updates, bfloat16=bfloat16
     )
-    # Nothing pre-trained is worth protecting: one rate for all layers, chosen on validation text.
-    scratch = replace(tuned, ratio=1.0, lr_max=5e-3)
+    scratch = without_transfer(tuned)
     found = {
         f"{start}/{n}": Arm(n, start, scratch if start == "scratch" else tuned)
         for n in size.per_class
@@ -227,9 +228,30 @@ def unlabelled_texts(task: Corpus) -> tuple[str, ...]:
     return texts + (source.splits["unsup"].texts if "unsup" in source.splits else ())
 
 
+@cache
+def _study(task_name: str, scale: Scale) -> Study:
+    """The study of a process: its data and tuned models serve all cells that run there."""
+    task, size = load(task_name), sizes(scale)
+    lm = LMTuning(epochs=size.lm_epochs, bfloat16=has_fast_bfloat16())
+    return Study(task, unlabelled_texts(task), size, load_tokenizer(), lm)
+
+
+@dataclass(frozen=True)
+class _RunCell:
+    """Runs a cell of the study, in whichever process it is called."""
+
+    task_name: str
+    scale: Scale
+
+    def __call__(self, cell: Cell) -> CellResult:
+        by_name = arms(sizes(self.scale), has_fast_bfloat16())
+        return _study(self.task_name, self.scale).run(by_name[cell.arm], cell.seed)
+
+
 def run(
     task_name: str = "pydocs-roles",
     folder: str | Path = "runs-local",
+    workers: int = 1,
     report: Callable[[str], None] = print,
 ) -> RunRecord:
     """Run the study at the dial's scale and write ``folder/fitlam-SCALE.json``.
@@ -240,15 +262,12 @@ def run(
     Args:
         task_name: a corpus with splits "train" and "test".
         folder: where the record goes.
+        workers: processes that share the seeds.
         report: takes one line of progress per cell.
     """
     scale = current_scale()
-    size = sizes(scale)
-    task = load(task_name)
-    fast = has_fast_bfloat16()
-    lm = LMTuning(epochs=size.lm_epochs, bfloat16=fast)
-    study = Study(task, unlabelled_texts(task), size, load_tokenizer(), lm)
-    by_name = arms(size, fast)
+    study = _study(task_name, scale)
+    by_name = arms(study.size, has_fast_bfloat16())
     suffix = scale.value if task_name == "pydocs-roles" else f"{task_name}-{scale.value}"
     experiment = Experiment(
         paper="fitlam",
@@ -256,16 +275,14 @@ def run(
         scale=scale,
         config={
             "task": task_name,
-            "sizes": asdict(size),
-            "lm": asdict(lm),
+            "sizes": asdict(study.size),
+            "lm": asdict(study.lm),
             "arms": {name: asdict(arm) for name, arm in by_name.items()},
         },
-        cells=[Cell(name, seed) for seed in range(size.seeds) for name in by_name],
+        cells=[Cell(name, seed) for seed in range(study.size.seeds) for name in by_name],
         gold=study.gold,
-        label_names=task.label_names,
-        data_hashes={task.name: task.fingerprint},
+        label_names=study.task.label_names,
+        data_hashes={study.task.name: study.task.fingerprint},
         weight_hashes={name: actual for name, (actual, _) in weight_hashes().items()},
     )
-    return run_experiment(
-        experiment, lambda cell: study.run(by_name[cell.arm], cell.seed), folder, report
-    )
+    return run_experiment(experiment, _RunCell(task_name, scale), folder, report, workers)

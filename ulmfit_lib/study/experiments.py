@@ -14,10 +14,13 @@ import platform
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib import metadata
+from multiprocessing import get_context
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -126,6 +129,7 @@ def run_experiment(
     run_cell: Callable[[Cell], CellResult],
     folder: str | Path,
     report: Callable[[str], None] = print,
+    workers: int = 1,
 ) -> RunRecord:
     """Run the cells that are not done yet and write ``folder/NAME.json``.
 
@@ -139,19 +143,25 @@ def run_experiment(
         run_cell: runs one cell; all its randomness must come from the cell.
         folder: where records live.
         report: takes one line of progress per cell.
+        workers: processes that share the cells, all of a seed in one of them;
+            with more than one, ``run_cell`` must be picklable.
 
     Raises:
         RecordError: the record on disk comes from another configuration, data,
             weights or versions, or a result does not fit the experiment.
-        ValueError: a configuration that JSON cannot hold, or repeated cells.
+        ValueError: a configuration that JSON cannot hold, repeated cells, or
+            fewer than one worker.
     """
     final = Path(folder) / f"{experiment.name}.json"
     partial = final.with_suffix(".partial.json")
-    record = _take_up(_blank_record(experiment), partial if partial.exists() else final)
+    if workers < 1:
+        raise ValueError(f"workers={workers} must be 1 or more")
+    blank = _blank_record(experiment, workers)
+    record = _take_up(blank, partial if partial.exists() else final)
     todo = [c for c in experiment.cells if c.seed not in record.arms[c.arm]]
     total = len(experiment.cells)
-    for number, cell in enumerate(todo, start=total - len(todo) + 1):
-        result = _measured(run_cell, cell)
+    finished = _results(run_cell, todo, workers)
+    for number, (cell, result) in enumerate(finished, start=total - len(todo) + 1):
         record = _with_cell(record, cell, result)
         save_record(record, partial)
         report(f"[{number}/{total}] {_progress(cell, result)}")
@@ -161,7 +171,46 @@ def run_experiment(
     return record
 
 
-def _blank_record(experiment: Experiment) -> RunRecord:
+def _results(
+    run_cell: Callable[[Cell], CellResult], cells: Sequence[Cell], workers: int
+) -> Iterator[tuple[Cell, CellResult]]:
+    """Cells as they get done, here or in processes of their own.
+
+    A process runs whole seeds, so that what the arms of a seed share is made once.
+    """
+    if workers == 1:
+        for cell in cells:
+            yield cell, _measured(run_cell, cell)
+        return
+    seeds = sorted({cell.seed for cell in cells})
+    futures: dict[Future[CellResult], Cell] = {}
+    with ExitStack() as stack:
+        processes = [_process(stack, workers) for _ in seeds[:workers]]
+        for cell in cells:
+            process = processes[seeds.index(cell.seed) % workers]
+            futures[process.submit(_measured, run_cell, cell)] = cell
+        for future in as_completed(futures):
+            yield futures[future], future.result()
+
+
+def _process(stack: ExitStack, workers: int) -> ProcessPoolExecutor:
+    """One process with its share of the cores; stopped when ``stack`` closes."""
+    process = ProcessPoolExecutor(
+        max_workers=1,
+        mp_context=get_context("spawn"),
+        initializer=torch.set_num_threads,
+        initargs=(_threads(workers),),
+    )
+    stack.callback(process.shutdown, cancel_futures=True)
+    return process
+
+
+def _threads(workers: int) -> int:
+    """Threads of each of ``workers`` processes."""
+    return max(1, torch.get_num_threads() // workers)
+
+
+def _blank_record(experiment: Experiment, workers: int) -> RunRecord:
     """The record of ``experiment`` before its first cell."""
     _check_cells(experiment)
     return RunRecord(
@@ -174,7 +223,7 @@ def _blank_record(experiment: Experiment) -> RunRecord:
         label_names=tuple(experiment.label_names),
         arms={arm: {} for arm in dict.fromkeys(cell.arm for cell in experiment.cells)},
         versions=_versions(),
-        machine=_machine(),
+        machine=_machine(workers),
         data_hashes=dict(experiment.data_hashes),
         weight_hashes=dict(experiment.weight_hashes),
         commits=_commit(),
@@ -269,13 +318,14 @@ def _versions() -> dict[str, str]:
     return found
 
 
-def _machine() -> dict[str, str]:
+def _machine(workers: int) -> dict[str, str]:
     """What time and memory depend on; nothing that names the computer."""
     return {
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "cores": str(os.cpu_count()),
-        "threads": str(torch.get_num_threads()),
+        "processes": str(workers),
+        "threads": str(_threads(workers)),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
     }
 
