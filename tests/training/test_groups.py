@@ -125,3 +125,12 @@ def test_groups_are_a_splitter_for_fastai(classifier):
     assert [len(group) for group in learn.opt.param_lists] == [1, 4, 4, 4, 8]
     learn.opt.set_hyper("lr", discriminative_lrs(0.01, 5, 0.3))
     assert [h["lr"] for h in learn.opt.hypers] == discriminative_lrs(0.01, 5, 0.3)
+
+
+def test_listed_factors_replace_the_ratio():
+    assert discriminative_lrs(0.6, 3, (0.5, 1.0, 2.0)) == pytest.approx([0.3, 0.6, 1.2])
+    with pytest.raises(ValueError, match="lists 2 factors for 3 groups"):
+        discriminative_lrs(0.6, 3, (0.5, 1.0))
+    for wrong in ((), (0.0, 1.0)):
+        with pytest.raises(ValueError, match="positive ratio"):
+            discriminative_lrs(0.6, 2, wrong)

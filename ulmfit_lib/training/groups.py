@@ -16,6 +16,7 @@ from ulmfit_lib.models.awd_lstm import LanguageModel
 from ulmfit_lib.models.classifier import TextClassifier
 
 Group = list[nn.Parameter]
+Ratio = float | tuple[float, ...]  # lr of a group over that of the one above; or one factor a group
 
 FITLAM_RATIO = 0.3  # lr of a layer over that of the layer above it, FitLaM v1
 ULMFIT_RATIO = 1 / 2.6  # the same, ULMFiT section 3.2
@@ -41,27 +42,35 @@ def classifier_groups(model: TextClassifier) -> list[Group]:
     return _layers(model.layer_groups())
 
 
-def discriminative_lrs(lr_max: float, n_groups: int, ratio: float) -> list[float]:
+def discriminative_lrs(lr_max: float, n_groups: int, ratio: Ratio) -> list[float]:
     r"""One learning rate per group, bottom to top: :math:`\eta^{l} = ratio \cdot \eta^{l+1}`.
 
     ``ratio`` is 0.3 in FitLaM, 1 / 2.6 in ULMFiT (section 3.2), 1 for equal
-    rates. Introduced in the chapter *FitLaM*.
+    rates. ULMFiT's released scripts follow no ratio for the language model:
+    they list a factor for each group. Introduced in the chapter *FitLaM*.
 
     Args:
-        lr_max: learning rate of the top group.
+        lr_max: learning rate of the top group; with listed factors, what they
+            multiply.
         n_groups: number of groups.
-        ratio: learning rate of a group over that of the group above it.
+        ratio: learning rate of a group over that of the group above it, or
+            one factor per group, bottom to top.
 
     Raises:
-        ValueError: ``n_groups`` or ``ratio`` is not positive, or ``lr_max`` is
-            negative.
+        ValueError: ``n_groups`` or a ratio or factor is not positive,
+            ``lr_max`` is negative, or there is not one factor per group.
     """
-    if n_groups < 1 or not ratio > 0 or not lr_max >= 0:
+    smallest = min(ratio, default=0.0) if isinstance(ratio, tuple) else ratio
+    if n_groups < 1 or not smallest > 0 or not lr_max >= 0:
         raise ValueError(
             f"lr_max={lr_max}, n_groups={n_groups}, ratio={ratio}: give a rate of 0 or more, "
             "at least 1 group and a positive ratio"
         )
-    return [lr_max * ratio ** (n_groups - 1 - i) for i in range(n_groups)]
+    if not isinstance(ratio, tuple):
+        return [lr_max * ratio ** (n_groups - 1 - i) for i in range(n_groups)]
+    if len(ratio) != n_groups:
+        raise ValueError(f"ratio={ratio} lists {len(ratio)} factors for {n_groups} groups")
+    return [lr_max * factor for factor in ratio]
 
 
 def layerwise_groups(

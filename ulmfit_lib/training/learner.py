@@ -29,6 +29,7 @@ from ulmfit_lib.models.classifier import ClassifierOutput, TextClassifier
 from ulmfit_lib.text.batches import TextLoader
 from ulmfit_lib.training.groups import (
     ULMFIT_RATIO,
+    Ratio,
     check_partition,
     classifier_groups,
     discriminative_lrs,
@@ -176,7 +177,7 @@ def classifier_learner(
 def fit_stages(
     learn: Learner,
     stages: Sequence[Stage],
-    ratio: float = ULMFIT_RATIO,
+    ratio: Ratio = ULMFIT_RATIO,
     cbs: Sequence[Callback] = (),
 ) -> list[dict[str, float]]:
     """Run a plan: per stage its groups, its schedule, one learning rate per group and batch.
@@ -190,7 +191,8 @@ def fit_stages(
         learn: of :func:`language_model_learner`, :func:`classifier_learner`
             or any other learner whose splitter gives the plan's groups.
         stages: the plan.
-        ratio: learning rate of a group over that of the group above it.
+        ratio: learning rate of a group over that of the group above it, or one
+            factor of the stage's rate per group, bottom to top.
         cbs: further callbacks for the time of the plan.
 
     Returns:
@@ -354,7 +356,7 @@ def _check_outputs(model: TextClassifier, alpha: float, beta: float) -> None:
 
 
 def _fit_stage(
-    learn: Learner, stage: Stage, ratio: float, cbs: Sequence[Callback]
+    learn: Learner, stage: Stage, ratio: Ratio, cbs: Sequence[Callback]
 ) -> list[dict[str, float]]:
     train_only(learn, stage.trainable)
     lrs = discriminative_lrs(stage.lr_max, len(learn.opt.param_lists), ratio)

@@ -1,0 +1,218 @@
+"""What the papers' fine-tuning has in common: a plan, run on a stream or on documents.
+
+A paper decides which layers train when and at which rates (a
+:data:`~ulmfit_lib.training.unfreezing.Plan`); here the texts become batches,
+the learner is set up, and the plan is run. Introduced in the chapter *FitLaM*.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from fastai.callback.core import Callback
+from fastai.data.core import DataLoaders
+from torch import Tensor, nn
+
+from ulmfit_lib.models.awd_lstm import LanguageModel
+from ulmfit_lib.models.classifier import TextClassifier
+from ulmfit_lib.text.batches import BatchConfig, TextDataset, TextLoader
+from ulmfit_lib.text.streams import LMStream, StreamConfig, join_documents
+from ulmfit_lib.training.groups import Ratio
+from ulmfit_lib.training.learner import (
+    BFloat16,
+    classifier_learner,
+    fit_stages,
+    language_model_learner,
+    predict_probabilities,
+)
+from ulmfit_lib.training.optimizers import adam
+from ulmfit_lib.training.unfreezing import Plan
+
+Documents = Sequence[Sequence[int]]  # token ids of each text, without special tokens
+
+
+@dataclass(frozen=True)
+class StepConfig:
+    """How each optimizer step is taken, whatever the plan. Introduced in the chapter *FitLaM*."""
+
+    clip: float  # largest gradient norm
+    alpha: float = 0.0  # strength of AR
+    beta: float = 0.0  # strength of TAR
+    betas: tuple[float, float] = (0.7, 0.99)  # of Adam
+    weight_decay: float = 0.0  # decoupled, per unit of learning rate
+    bfloat16: bool = False  # matrix products in bfloat16: faster where the processor has them
+
+
+LM_STEPS = StepConfig(clip=0.3, alpha=2.0, beta=1.0)  # as language_model_learner
+CLASSIFIER_STEPS = StepConfig(clip=25.0)  # as classifier_learner
+
+
+def tune_on_stream(
+    model: LanguageModel,
+    documents: Documents,
+    plan: Plan,
+    ratio: Ratio,
+    cut: StreamConfig,
+    *,
+    order_seed: int,
+    valid: Documents = (),
+    steps: StepConfig = LM_STEPS,
+    quiet: bool = True,
+    cbs: Sequence[Callback] = (),
+) -> list[dict[str, float]]:
+    """Tune a language model on the stream of ``documents``, by a plan.
+
+    Batches go where the model is. Introduced in the chapter *FitLaM*.
+
+    Args:
+        model: tuned in place.
+        documents: token ids of the texts.
+        plan: stages over the model's layer groups.
+        ratio: as :func:`ulmfit_lib.training.groups.discriminative_lrs` takes it.
+        cut: rows, lengths and direction of the stream.
+        order_seed: of the order of the documents.
+        valid: held-out texts; empty repeats the training text, whose loss
+            then says nothing about new text.
+        steps: optimizer, penalties, clipping.
+        quiet: show nothing.
+        cbs: further fastai callbacks.
+
+    Returns:
+        One row per epoch (stage, epoch, train_loss, valid_loss).
+
+    Raises:
+        ValueError: too little text for the rows of the stream.
+    """
+    order = np.random.default_rng(order_seed).permutation(len(documents))
+    shuffled = [documents[i] for i in order]
+    train = LMStream(join_documents(shuffled), cut)
+    held_out = join_documents(valid if valid else shuffled)
+    rows_held_out = max(1, min(cut.batch_size, len(held_out) // cut.bptt))
+    fixed = replace(cut, random_lengths=False, batch_size=rows_held_out)
+    dls = DataLoaders(train, LMStream(held_out, fixed), device=_device_of(model))
+    learn = language_model_learner(
+        model,
+        dls,
+        alpha=steps.alpha,
+        beta=steps.beta,
+        clip=steps.clip,
+        bptt=cut.bptt,
+        quiet=quiet,
+        opt_func=adam(steps.betas, steps.weight_decay),
+    )
+    learn.add_cbs([BFloat16()] if steps.bfloat16 else [])
+    rows = fit_stages(learn, plan, ratio, cbs)
+    model.reset()
+    return rows
+
+
+def tune_on_documents(
+    model: TextClassifier,
+    documents: Documents,
+    labels: Sequence[int],
+    plan: Callable[[int], Plan],
+    ratio: Ratio,
+    batches: BatchConfig,
+    *,
+    direction: str = "forward",
+    valid: tuple[Documents, Sequence[int]] | None = None,
+    max_tokens: int | None = None,
+    steps: StepConfig = CLASSIFIER_STEPS,
+    quiet: bool = True,
+    cbs: Sequence[Callback] = (),
+) -> list[dict[str, float]]:
+    """Tune a classifier on labelled documents, by a plan.
+
+    Batches go where the model is. Introduced in the chapter *FitLaM*.
+
+    Args:
+        model: tuned in place.
+        documents: token ids of the labelled texts.
+        labels: class of each.
+        plan: from the number of batches per epoch to stages over the model's
+            layer groups.
+        ratio: as :func:`ulmfit_lib.training.groups.discriminative_lrs` takes it.
+        batches: batch size, token budget, seed of the order.
+        direction: how the model reads; "backward" reverses the documents.
+        valid: documents and labels to measure after every epoch; by default
+            64 of the training set, whose loss says nothing about new text.
+        max_tokens: keep at most the last so many tokens of a document.
+        steps: optimizer, penalties, clipping.
+        quiet: show nothing.
+        cbs: further fastai callbacks.
+
+    Returns:
+        One row per epoch (stage, epoch, train_loss, valid_loss, accuracy).
+
+    Raises:
+        ValueError: fewer than two documents.
+    """
+    train = TextLoader(_dataset(documents, labels, direction, max_tokens), batches, shuffle=True)
+    # fastai measures after every epoch; without held-out documents a few of the training set do.
+    held_out = _dataset(*(valid or (documents[:64], labels[:64])), direction, max_tokens)
+    budget = BatchConfig(128, max_tokens=batches.max_tokens)
+    dls = DataLoaders(train, TextLoader(held_out, budget), device=_device_of(model))
+    learn = classifier_learner(
+        model,
+        dls,
+        alpha=steps.alpha,
+        beta=steps.beta,
+        clip=steps.clip,
+        quiet=quiet,
+        opt_func=adam(steps.betas, steps.weight_decay),
+    )
+    learn.add_cbs([BFloat16()] if steps.bfloat16 else [])
+    return fit_stages(learn, plan(len(train)), ratio, cbs)
+
+
+def free_order(n_documents: int, batch_size: int, seed: int) -> BatchConfig:
+    """Batches that are sorted by length only within an eighth of the training set.
+
+    With few batches a longer stretch would give every epoch the same ones.
+    Introduced in the chapter *FitLaM*.
+
+    Args:
+        n_documents: size of the training set.
+        batch_size: documents of a batch.
+        seed: of the order.
+    """
+    pool = max(1, n_documents // batch_size // 8)
+    return BatchConfig(batch_size, pool_batches=pool, seed=seed)
+
+
+def class_probabilities(
+    model: nn.Module,
+    documents: Documents,
+    direction: str = "forward",
+    batches: BatchConfig = BatchConfig(128),
+    max_tokens: int | None = None,
+) -> Tensor:
+    """Class probabilities (N, C) of ``documents``, in their order, on the CPU.
+
+    Introduced in the chapter *FitLaM*.
+
+    Args:
+        model: a classifier that reads ``direction``.
+        documents: token ids of each text.
+        direction: "forward" or "backward".
+        batches: documents and padded tokens at once.
+        max_tokens: keep at most the last so many tokens of a document.
+    """
+    loader = TextLoader(_dataset(documents, None, direction, max_tokens), batches)
+    return predict_probabilities(model, loader)
+
+
+def _dataset(
+    documents: Documents,
+    labels: Sequence[int] | None,
+    direction: str,
+    max_tokens: int | None,
+) -> TextDataset:
+    return TextDataset(documents, labels, direction == "backward", max_tokens)
+
+
+def _device_of(model: nn.Module) -> torch.device:
+    return next(model.parameters()).device
