@@ -48,6 +48,8 @@ class ClaimsTable(BookDirective):
         self.depends_on(ledger)
         try:
             claims = load_claims(ledger)
+            for name in {claim.record for claim in claims if claim.record}:
+                self.depends_on(runs / f"{name}.json")
             if self.arguments:
                 return [self._table(judge_all(claims, self.arguments[0], runs))]
             papers = dict.fromkeys(claim.paper for claim in claims)
@@ -114,10 +116,18 @@ def _claim_row(judgement: Judgement) -> list[str]:
     return [
         f"**{judgement.claim.id}** {plain(judgement.claim.claim)}",
         plain(judgement.papers_number),
-        _lines(plain(part) for part in judgement.ours.split("; ")),
+        _ours(judgement),
         f"[{verdict}]{{.verdict .{VERDICT_CLASSES.get(verdict, 'verdict-open')}}}\\\n"
         f"{plain(judgement.reason)}. Expected: {plain(judgement.expected)}.",
     ]
+
+
+def _ours(judgement: Judgement) -> str:
+    """What we measured, a line each; of a claim that a chapter asserts, a link to the chapter."""
+    notebook = getattr(judgement.claim.rule, "notebook", None)
+    if notebook:
+        return f"asserted in {{doc}}`/book/{Path(notebook).stem}`"
+    return _lines(plain(part) for part in judgement.ours.split("; "))
 
 
 def _lines(parts: Iterable[str]) -> str:
