@@ -17,8 +17,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-import numpy as np
-from fastai.data.core import DataLoaders
 from torch import Tensor
 
 from ulmfit_lib.models.awd_lstm import (
@@ -32,16 +30,19 @@ from ulmfit_lib.models.awd_lstm import (
 from ulmfit_lib.models.classifier import ClassifierConfig, TextClassifier, classifier_encoder
 from ulmfit_lib.models.pretrained import load_language_model
 from ulmfit_lib.study.seeds import derive, seed_everything
-from ulmfit_lib.text.batches import BatchConfig, TextDataset, TextLoader
-from ulmfit_lib.text.streams import LMStream, StreamConfig, join_documents
-from ulmfit_lib.training.groups import FITLAM_RATIO, classifier_groups, lm_groups
-from ulmfit_lib.training.learner import (
-    BFloat16,
-    classifier_learner,
-    fit_stages,
-    language_model_learner,
-    predict_probabilities,
+from ulmfit_lib.text.batches import BatchConfig
+from ulmfit_lib.text.streams import StreamConfig
+from ulmfit_lib.training.fine_tuning import (
+    CLASSIFIER_STEPS,
+    LM_STEPS,
+    Documents,
+    check_labels,
+    class_probabilities,
+    free_order,
+    tune_on_documents,
+    tune_on_stream,
 )
+from ulmfit_lib.training.groups import FITLAM_RATIO, classifier_groups, lm_groups
 from ulmfit_lib.training.schedules import (
     Schedule,
     cosine,
@@ -55,7 +56,6 @@ SCHEDULES: Mapping[str, Schedule] = {
     "reverse": warmup_reverse_annealing,
     "stlr": slanted_triangular,
 }
-Documents = Sequence[Sequence[int]]  # token ids of each text, without special tokens
 
 
 @dataclass(frozen=True)
@@ -164,17 +164,17 @@ def tune_language_model(
     """
     seed_everything(derive(seed, "lm", direction))
     model = load_language_model(direction, config.dropouts)
-    order = np.random.default_rng(derive(seed, "documents")).permutation(len(documents))
-    shuffled = [documents[i] for i in order]
-    cut = StreamConfig(config.batch_size, config.bptt, True, direction, derive(seed, "bptt"))
-    train = LMStream(join_documents(shuffled), cut)
-    held_out = join_documents(valid if valid else shuffled)
-    rows_held_out = max(1, min(config.batch_size, len(held_out) // config.bptt))
-    fixed = replace(cut, random_lengths=False, batch_size=rows_held_out)
-    dls = DataLoaders(train, LMStream(held_out, fixed))
-    learn = language_model_learner(model, dls, bptt=config.bptt, quiet=quiet)
-    learn.add_cbs([BFloat16()] if config.bfloat16 else [])
-    rows = fit_stages(learn, lm_plan(len(lm_groups(model)), config), config.ratio)
+    rows = tune_on_stream(
+        model,
+        documents,
+        lm_plan(len(lm_groups(model)), config),
+        config.ratio,
+        StreamConfig(config.batch_size, config.bptt, True, direction, derive(seed, "bptt")),
+        order_seed=derive(seed, "documents"),
+        valid=valid,
+        steps=replace(LM_STEPS, bfloat16=config.bfloat16),
+        quiet=quiet,
+    )
     return model, rows
 
 
@@ -210,23 +210,23 @@ def tune_classifier(
     Raises:
         ValueError: a label outside ``0 .. n_classes - 1``.
     """
-    wrong = [label for label in labels if not 0 <= label < n_classes]
-    if wrong:
-        raise ValueError(f"label {wrong[0]} is outside 0 .. {n_classes - 1}")
+    check_labels(labels, n_classes)
     seed_everything(derive(seed, "classifier", direction))
     model = TextClassifier(classifier_encoder(encoder, config.dropouts), n_classes, config.head)
-    train = TextLoader(
-        _dataset(documents, labels, direction),
-        _training_batches(len(documents), config.batch_size, seed),
-        shuffle=True,
+    n_groups = len(classifier_groups(model))
+    rows = tune_on_documents(
+        model,
+        documents,
+        labels,
+        lambda batches_per_epoch: classifier_plan(n_groups, batches_per_epoch, config),
+        config.ratio,
+        free_order(len(documents), config.batch_size, derive(seed, "batches")),
+        direction=direction,
+        valid=valid,
+        steps=replace(CLASSIFIER_STEPS, bfloat16=config.bfloat16),
+        quiet=quiet,
     )
-    # fastai measures after every epoch; without held-out documents a few of the training set do.
-    held_out = _dataset(*(valid or (documents[:64], labels[:64])), direction)
-    dls = DataLoaders(train, TextLoader(held_out, BatchConfig(128)))
-    learn = classifier_learner(model, dls, quiet=quiet)
-    learn.add_cbs([BFloat16()] if config.bfloat16 else [])
-    plan = classifier_plan(len(classifier_groups(model)), len(train), config)
-    return model, fit_stages(learn, plan, config.ratio)
+    return model, rows
 
 
 def classify(
@@ -242,8 +242,7 @@ def classify(
         direction: "forward" or "backward".
         batch_size: documents at once.
     """
-    loader = TextLoader(_dataset(documents, None, direction), BatchConfig(batch_size))
-    return predict_probabilities(model, loader)
+    return class_probabilities(model, documents, direction, BatchConfig(batch_size))
 
 
 def untrained_encoder(config: AWDLSTMConfig, seed: int) -> AWDLSTM:
@@ -263,13 +262,3 @@ def untrained_encoder(config: AWDLSTMConfig, seed: int) -> AWDLSTM:
     encoder = AWDLSTM(config)
     encoder.embedding.reset_parameters()
     return encoder
-
-
-def _training_batches(n_documents: int, batch_size: int, seed: int) -> BatchConfig:
-    """Shuffle freely where there are few batches: sorted by length, they would never change."""
-    pool = max(1, n_documents // batch_size // 8)
-    return BatchConfig(batch_size, pool_batches=pool, seed=derive(seed, "batches"))
-
-
-def _dataset(documents: Documents, labels: Sequence[int] | None, direction: str) -> TextDataset:
-    return TextDataset(documents, labels, backward=direction == "backward")

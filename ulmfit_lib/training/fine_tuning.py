@@ -168,6 +168,23 @@ def tune_on_documents(
     return fit_stages(learn, plan(len(train)), ratio, cbs)
 
 
+def check_labels(labels: Sequence[int], n_classes: int) -> None:
+    """Make sure that every label is a class.
+
+    Introduced in the chapter *FitLaM*.
+
+    Args:
+        labels: class of each text.
+        n_classes: number of classes.
+
+    Raises:
+        ValueError: a label outside ``0 .. n_classes - 1``.
+    """
+    wrong = [label for label in labels if not 0 <= label < n_classes]
+    if wrong:
+        raise ValueError(f"label {wrong[0]} is outside 0 .. {n_classes - 1}")
+
+
 def free_order(n_documents: int, batch_size: int, seed: int) -> BatchConfig:
     """Batches that are sorted by length only within an eighth of the training set.
 
@@ -187,7 +204,7 @@ def class_probabilities(
     model: nn.Module,
     documents: Documents,
     direction: str = "forward",
-    batches: BatchConfig = BatchConfig(128),
+    batches: BatchConfig | None = None,
     max_tokens: int | None = None,
 ) -> Tensor:
     """Class probabilities (N, C) of ``documents``, in their order, on the CPU.
@@ -198,10 +215,12 @@ def class_probabilities(
         model: a classifier that reads ``direction``.
         documents: token ids of each text.
         direction: "forward" or "backward".
-        batches: documents and padded tokens at once.
+        batches: documents and padded tokens at once; by default 128 documents.
         max_tokens: keep at most the last so many tokens of a document.
     """
-    loader = TextLoader(_dataset(documents, None, direction, max_tokens), batches)
+    loader = TextLoader(
+        _dataset(documents, None, direction, max_tokens), batches or BatchConfig(128)
+    )
     return predict_probabilities(model, loader)
 
 
