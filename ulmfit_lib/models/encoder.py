@@ -1,0 +1,277 @@
+"""The small BERT-style encoder: its sizes, its MLM head, and the folder it is kept in.
+
+Stock ``BertForMaskedLM`` of ``transformers`` without the next-sentence
+objective, on the book's own tokenizer. A saved folder is an ordinary one of
+``transformers``: ``AutoModelForMaskedLM.from_pretrained(folder)`` and
+``AutoTokenizer.from_pretrained(folder)`` read it offline. Source: Devlin et
+al. 2019, section 3. Introduced in the chapter *How to fine-tune BERT*.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from tokenizers import Tokenizer
+from tokenizers.processors import TemplateProcessing
+from torch import Tensor, nn
+from transformers import (
+    AutoTokenizer,
+    BertConfig,
+    BertForMaskedLM,
+    PreTrainedTokenizerBase,
+    PreTrainedTokenizerFast,
+)
+
+from ulmfit_lib.models.pretrained import SHIPPED_WEIGHTS, model_card, weight_hashes
+from ulmfit_lib.text.cache import write_atomically
+from ulmfit_lib.text.running_text import DamagedFileError
+from ulmfit_lib.text.tokenizer import BOS, CLS, CLS_ID, MASK, PAD, PAD_ID, SEP, SEP_ID
+
+SHIPPED_ENCODER = SHIPPED_WEIGHTS / "bert"
+WEIGHTS_STEM = "model"  # of model.safetensors, as transformers wants it, and of the card beside it
+
+
+@dataclass(frozen=True)
+class EncoderConfig:
+    """Sizes of the encoder. Introduced in the chapter *How to fine-tune BERT*."""
+
+    vocab_size: int = 8192  # token types, V
+    hidden_size: int = 256  # width of every layer, H
+    n_layers: int = 6  # transformer layers
+    n_heads: int = 4  # attention heads per layer; they share the width evenly
+    feed_forward_size: int = 1024  # width between the two matrices of a layer
+    max_length: int = 256  # positions; a longer text does not go in
+    dropout: float = 0.0  # in pre-training: less than a few passes over a corpus cannot overfit
+    fine_tuning_dropout: float = 0.1  # what a loaded model has
+
+    def __post_init__(self) -> None:
+        if self.n_heads < 1 or self.hidden_size % self.n_heads:
+            raise ValueError(
+                f"hidden_size={self.hidden_size} must be a multiple of n_heads={self.n_heads}"
+            )
+
+
+class MaskedPositionsOutput(NamedTuple):
+    """What :class:`MaskedPositionsModel` returns.
+
+    Introduced in the chapter *How to fine-tune BERT*.
+    """
+
+    logits: Tensor  # (M, V) of the positions asked for
+
+
+class MaskedPositionsModel(nn.Module):
+    """An encoder whose MLM head reads only the positions that are to be predicted.
+
+    The head of a small model costs as much as several of its layers, and
+    training asks for a seventh to a third of the positions. The logits are
+    those that the whole model gives there. Source: ``gather_indexes`` in
+    BERT's released code. Introduced in the chapter *How to fine-tune BERT*.
+
+    Args:
+        model: the encoder with its head.
+    """
+
+    def __init__(self, model: BertForMaskedLM) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(
+        self, ids: Tensor, positions: Tensor, attention_mask: Tensor | None = None
+    ) -> MaskedPositionsOutput:
+        """Logits (M, V) at ``positions`` of ``ids``.
+
+        Args:
+            ids: token ids (B, T).
+            positions: (M,), counted through the rows: row * T + column.
+            attention_mask: (B, T), False at padding; None without any.
+        """
+        hidden = self.model.bert(ids, attention_mask=attention_mask).last_hidden_state
+        return MaskedPositionsOutput(self.model.cls(hidden.flatten(0, 1)[positions]))
+
+
+def build_encoder(config: EncoderConfig) -> BertForMaskedLM:
+    """A new encoder with MLM head, its weights drawn from torch's global generator.
+
+    Introduced in the chapter *How to fine-tune BERT*.
+
+    Args:
+        config: sizes.
+    """
+    return BertForMaskedLM(
+        BertConfig(
+            vocab_size=config.vocab_size,
+            hidden_size=config.hidden_size,
+            num_hidden_layers=config.n_layers,
+            num_attention_heads=config.n_heads,
+            intermediate_size=config.feed_forward_size,
+            max_position_embeddings=config.max_length,
+            hidden_dropout_prob=config.dropout,
+            attention_probs_dropout_prob=config.dropout,
+            pad_token_id=PAD_ID,
+        )
+    )
+
+
+def encoder_tokenizer(tokenizer: Tokenizer, max_length: int) -> PreTrainedTokenizerFast:
+    """The book's tokenizer as ``transformers`` has it: ``[CLS] text [SEP]``, or two texts.
+
+    Unlike :func:`ulmfit_lib.text.tokenizer.encode` it takes "[MASK]" in a
+    text for the mask, as every tokenizer of ``transformers`` does. Introduced
+    in the chapter *How to fine-tune BERT*.
+
+    Args:
+        tokenizer: the vocabulary.
+        max_length: tokens at which ``truncation=True`` cuts.
+    """
+    own = Tokenizer.from_str(tokenizer.to_str())
+    own.post_processor = TemplateProcessing(
+        single=f"{CLS} $A {SEP}",
+        pair=f"{CLS} $A {SEP} $B:1 {SEP}:1",
+        special_tokens=[(CLS, CLS_ID), (SEP, SEP_ID)],
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=own,
+        pad_token=PAD,
+        cls_token=CLS,
+        sep_token=SEP,
+        mask_token=MASK,
+        bos_token=BOS,
+        model_max_length=max_length,
+        model_input_names=["input_ids", "token_type_ids", "attention_mask"],
+        clean_up_tokenization_spaces=False,
+    )
+
+
+def save_encoder(
+    model: BertForMaskedLM,
+    config: EncoderConfig,
+    tokenizer: Tokenizer,
+    card: Mapping[str, Any],
+    folder: str | Path,
+) -> Path:
+    """Write weights in half precision, configuration, tokenizer and card into ``folder``.
+
+    The saved configuration loads in full precision, with the dropout of
+    fine-tuning. Pre-training never sees a second segment (there are no
+    sentence pairs), so its embedding is saved as a copy of the first one's.
+    Introduced in the chapter *How to fine-tune BERT*.
+
+    Args:
+        model: the trained encoder; left as it is.
+        config: its sizes.
+        tokenizer: its vocabulary.
+        card: facts about its making that JSON can say.
+        folder: made where it is missing; a model in it is replaced.
+
+    Returns:
+        ``folder``.
+    """
+    with tempfile.TemporaryDirectory() as temporary:
+        new = Path(temporary)
+        _half(model).save_pretrained(new)
+        _loading_config(model.config, config).save_pretrained(new)
+        encoder_tokenizer(tokenizer, config.max_length).save_pretrained(new)
+        facts = _file_facts(new, model) | {"model": asdict(config)} | dict(card)
+        for file in sorted(new.iterdir()):
+            write_atomically(Path(folder) / file.name, file.read_bytes())
+    content = (json.dumps(facts, indent=1) + "\n").encode()
+    write_atomically(Path(folder) / f"{WEIGHTS_STEM}.json", content)
+    return Path(folder)
+
+
+def load_encoder(folder: str | Path = SHIPPED_ENCODER) -> BertForMaskedLM:
+    """The pre-trained encoder with its MLM head, in full precision and evaluation mode.
+
+    Introduced in the chapter *How to fine-tune BERT*.
+
+    Args:
+        folder: of :func:`save_encoder`; the shipped one by default.
+
+    Raises:
+        FileNotFoundError: no encoder there.
+        DamagedFileError: the weights are not what their card says.
+    """
+    path = _checked(folder)
+    return BertForMaskedLM.from_pretrained(path, dtype=torch.float32, local_files_only=True)
+
+
+def load_encoder_tokenizer(folder: str | Path = SHIPPED_ENCODER) -> PreTrainedTokenizerBase:
+    """The tokenizer that belongs to :func:`load_encoder`.
+
+    Introduced in the chapter *How to fine-tune BERT*.
+
+    Args:
+        folder: of :func:`save_encoder`; the shipped one by default.
+
+    Raises:
+        FileNotFoundError: no encoder there.
+        DamagedFileError: the weights are not what their card says.
+    """
+    return AutoTokenizer.from_pretrained(_checked(folder), local_files_only=True)
+
+
+def encoder_card(folder: str | Path = SHIPPED_ENCODER) -> dict[str, Any]:
+    """The card of the encoder in ``folder``: how it was made, and how good it is.
+
+    Introduced in the chapter *How to fine-tune BERT*.
+
+    Raises:
+        FileNotFoundError: no encoder there; the message says how to make one.
+    """
+    names = (f"{WEIGHTS_STEM}.json", f"{WEIGHTS_STEM}.safetensors", "config.json", "tokenizer.json")
+    missing = [name for name in names if not (Path(folder) / name).is_file()]
+    if missing:
+        raise FileNotFoundError(
+            f"no encoder in {folder} (missing: {', '.join(missing)}): restore the folder from the "
+            "repository, or make one with 'python -m ulmfit_lib pretrain bert', "
+            f"which writes it to OUT/{SHIPPED_ENCODER.name}"
+        )
+    return model_card(WEIGHTS_STEM, folder)
+
+
+def _checked(folder: str | Path) -> Path:
+    encoder_card(folder)
+    actual, stated = weight_hashes(folder)[WEIGHTS_STEM]
+    if actual != stated:
+        raise DamagedFileError(
+            f"{folder}/{WEIGHTS_STEM}.safetensors is not the file that its card describes: "
+            "restore both from the repository"
+        )
+    return Path(folder)
+
+
+def _half(model: BertForMaskedLM) -> BertForMaskedLM:
+    """A copy in 16 bits whose second segment embedding is that of the first."""
+    half = copy.deepcopy(model).cpu().half()
+    segments = half.bert.embeddings.token_type_embeddings.weight
+    with torch.no_grad():
+        segments[1:] = segments[:1]
+    return half
+
+
+def _loading_config(trained: BertConfig, config: EncoderConfig) -> BertConfig:
+    """What a loaded model is to be: in 32 bits, with the dropout of fine-tuning."""
+    loading = copy.deepcopy(trained)
+    loading.dtype = torch.float32
+    loading.architectures = [BertForMaskedLM.__name__]
+    loading.hidden_dropout_prob = config.fine_tuning_dropout
+    loading.attention_probs_dropout_prob = config.fine_tuning_dropout
+    return loading
+
+
+def _file_facts(folder: Path, model: BertForMaskedLM) -> dict[str, Any]:
+    content = (folder / f"{WEIGHTS_STEM}.safetensors").read_bytes()
+    return {
+        "name": SHIPPED_ENCODER.name,
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "parameters": sum(p.numel() for p in model.parameters()),
+    }
