@@ -99,6 +99,12 @@ def test_sizes_below_one_are_refused(name: str) -> None:
         replace(SIZES, **{name: 0})
 
 
+@pytest.mark.parametrize("pad_id", [-1, 20])
+def test_a_padding_id_outside_the_vocabulary_is_refused(pad_id):
+    with pytest.raises(ValueError, match=f"pad_id={pad_id}"):
+        AWDLSTMConfig(vocab_size=20, pad_id=pad_id)
+
+
 def test_initial_weights() -> None:
     torch.manual_seed(0)
     model = LanguageModel(AWDLSTM(AWDLSTMConfig(1_000, 20, 20, 2)))

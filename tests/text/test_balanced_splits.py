@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ulmfit_lib.text.balanced_splits import (
+    SHARES,
     Caps,
     Passage,
     as_split,
@@ -38,7 +39,7 @@ def test_shares_of_the_files(sizes: dict[str, int]) -> None:
     amount = Counter({"train": 0})
     for name, split in splits.items():
         amount[split] += sizes[name]
-    assert amount["test"] <= 0.25 * total + largest
+    assert amount["test"] <= SHARES["test"] * total + largest
     assert amount["valid"] <= 0.1 * total + largest
     assert assign_files(dict(reversed(sizes.items()))) == splits
 

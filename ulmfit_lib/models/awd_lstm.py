@@ -37,6 +37,8 @@ class AWDLSTMConfig:
         for name in ("vocab_size", "embedding_size", "hidden_size", "n_layers"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)} must be at least 1")
+        if not 0 <= self.pad_id < self.vocab_size:
+            raise ValueError(f"pad_id={self.pad_id} must be a token id below {self.vocab_size}")
 
     @property
     def layer_sizes(self) -> list[tuple[int, int]]:

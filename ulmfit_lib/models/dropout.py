@@ -124,8 +124,8 @@ class WeightDropLSTM(nn.Module):
 
     def zero_state(self, batch_size: int) -> LSTMState:
         """The state before the first token: two zero tensors (1, B, H)."""
-        zeros = self.weight_hh.new_zeros(1, batch_size, self.hidden_size)
-        return zeros, zeros
+        shape = (1, batch_size, self.hidden_size)
+        return self.weight_hh.new_zeros(shape), self.weight_hh.new_zeros(shape)
 
     def forward(self, x: Tensor, state: LSTMState | None = None) -> tuple[Tensor, LSTMState]:
         """Run over ``x`` (B, T, I); returns outputs (B, T, H) and the last state."""

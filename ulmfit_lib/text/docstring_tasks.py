@@ -29,7 +29,7 @@ MIN_WORDS = 12  # shortest paragraph of the library task
 MIN_SENTENCE_WORDS = 6  # shortest sentence of the role task
 PARAGRAPH_CAPS = Caps(per_class={"train": 600, "valid": 100, "test": 250}, per_file=40)
 SENTENCE_CAPS = Caps(
-    per_class={"train": 500, "valid": 60, "test": 150}, per_file=20, library_share=0.35
+    per_class={"train": 500, "valid": 80, "test": 250}, per_file=20, library_share=0.35
 )
 FILE_WEIGHT_CAP = 40  # a file's paragraphs beyond these don't count when files are split
 

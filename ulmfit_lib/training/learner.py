@@ -236,9 +236,8 @@ class BFloat16(Callback):
     losses. Unlike fastai's ``to_bf16``, which asks for a CUDA device, it takes
     the model's. Autocast is entered and left around each forward pass by
     hooks that remove themselves, so an interrupted fit leaves nothing behind.
-    A language model's carried state is in bfloat16 too: reset it before using
-    the model without this callback. Introduced in the chapter *Text and
-    language models*.
+    A language model carries its state in 32 bits from batch to batch.
+    Introduced in the chapter *Text and language models*.
     """
 
     def before_batch(self) -> None:
