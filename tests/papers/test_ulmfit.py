@@ -239,3 +239,11 @@ def test_long_documents_are_cut_from_the_front(language_model: LanguageModel) ->
 def test_a_label_out_of_range_is_refused_before_any_training() -> None:
     with pytest.raises(ValueError, match=r"label 2 is outside 0 \.\. 1"):
         ulmfit.fine_tune([[6], [7]], [0, 2], 2)
+
+
+def test_the_language_model_reads_no_more_text_than_asked() -> None:
+    many = [[7] * 9 for _ in range(30)]
+    assert len(ulmfit._drawn(many, 55, seed=0)) == 6
+    assert ulmfit._drawn(many, 300, seed=0) is many
+    numbered = [[n] for n in range(10)]
+    assert ulmfit._drawn(numbered, 6, 1) == ulmfit._drawn(numbered, 6, 1) != numbered[:3]

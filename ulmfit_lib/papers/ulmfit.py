@@ -23,6 +23,7 @@ from dataclasses import dataclass, field, fields, is_dataclass, replace
 from functools import partial
 from typing import Any
 
+import numpy as np
 from fastai.callback.core import Callback
 from torch import Tensor
 
@@ -83,6 +84,7 @@ class LMTuning:
     schedule: str = "stlr"  # one of SCHEDULES
     slant: Slant = Slant()  # for "stlr"
     epochs: int = 15  # passes over the text
+    max_tokens: int | None = None  # of the text that is read, drawn at random; None: all
     batch_size: int = 64  # rows of the stream, fewer where the text is short
     bptt: int = 70  # tokens per row and batch
     dropouts: Dropouts = CLASSIFIER_DROPOUTS  # the paper gives one set for both stages
@@ -324,6 +326,7 @@ def tune_language_model(
     model = _with_dropouts(start, config.dropouts) or load_language_model(
         direction, config.dropouts
     )
+    documents = _drawn(documents, config.max_tokens, derive(seed, "text"))
     n_tokens = sum(len(ids) + 1 for ids in documents)
     rows = max(1, min(config.batch_size, n_tokens // (2 * config.bptt)))
     history = tune_on_stream(
@@ -572,6 +575,16 @@ def _schedule(name: str, slant: Slant) -> Schedule:
 
 def _epochs(epochs: int, updates: int | None, batches_per_epoch: int) -> int:
     return epochs if updates is None else max(1, math.floor(updates / batches_per_epoch + 0.5))
+
+
+def _drawn(documents: Documents, n_tokens: int | None, seed: int) -> Documents:
+    """Documents in a random order until they hold ``n_tokens``; all where that is no limit."""
+    lengths = np.array([len(ids) + 1 for ids in documents])
+    if n_tokens is None or lengths.sum() <= n_tokens:
+        return documents
+    order = np.random.default_rng(seed).permutation(len(documents))
+    n = int(np.searchsorted(lengths[order].cumsum(), n_tokens)) + 1
+    return [documents[i] for i in order[:n]]
 
 
 def _with_dropouts(model: LanguageModel | None, dropouts: Dropouts) -> LanguageModel | None:
