@@ -151,6 +151,62 @@ def run(
     typer.echo(f"{out / record.experiment}.json: {len(record.arms)} arms")
 
 
+@app.command()
+def fit(
+    file: Annotated[Path, typer.Argument(help="Examples: .csv, .tsv, .jsonl or .json (.gz, .xz).")],
+    text: Annotated[str, typer.Option(help="Column of the texts.")],
+    label: Annotated[str, typer.Option(help="Column of the classes; may be empty in some rows.")],
+    out: Annotated[Path, typer.Option(help="Folder to write: model, labels, card.")],
+    both: Annotated[bool, typer.Option("--both", help="Average both directions.")] = False,
+    encoding: Annotated[str, typer.Option(help="Of the file, if not UTF-8.")] = "",
+    drop_rare: Annotated[bool, typer.Option("--drop-rare", help="Leave rare classes out.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a classifier.")] = False,
+    updates: Annotated[int, typer.Option(help="Optimizer steps of the classifier.")] = 400,
+    lm_tokens: Annotated[int, typer.Option(help="Text read before that, at most.")] = 2_000_000,
+    seed: int = 0,
+) -> None:
+    """Fine-tune a text classifier on your own table, and say how good it is."""
+    from ulmfit_lib.papers.ulmfit_application import FitConfig, fit_file
+
+    config = FitConfig(both_directions=both, updates=updates, lm_tokens=lm_tokens, seed=seed)
+    fitted = fit_file(
+        file, text, label, out, config, encoding or None, drop_rare, overwrite, typer.echo
+    )
+    typer.echo(f"\n{fitted.report.text()}\n")
+    typer.echo(f'saved in {out}: python -m ulmfit_lib predict {out} "a text"')
+
+
+@app.command()
+def predict(
+    folder: Annotated[Path, typer.Argument(help="A folder that 'fit' wrote.")],
+    texts: Annotated[
+        list[str] | None, typer.Argument(help="Texts, or one file of them; else standard input.")
+    ] = None,
+    text: Annotated[str, typer.Option(help="Column of the texts in the file.")] = "",
+    encoding: Annotated[str, typer.Option(help="Of the file, if not UTF-8.")] = "",
+    as_csv: Annotated[bool, typer.Option("--csv", help="A table instead of JSON lines.")] = False,
+    out: Annotated[Path | None, typer.Option(help="File to write instead of printing.")] = None,
+) -> None:
+    """Classify texts: the class and its probability, and those of all classes."""
+    from ulmfit_lib.papers import ulmfit_application as application
+    from ulmfit_lib.text.cache import write_atomically
+    from ulmfit_lib.text.tables import read_texts
+
+    predictor = application.load_classifier(folder)
+    if not texts:
+        given = [line.rstrip("\n") for line in sys.stdin]
+    elif len(texts) == 1 and Path(texts[0]).is_file():
+        given = read_texts(texts[0], text or None, encoding or None)
+    else:
+        given = texts
+    answers = application.answers_as_csv if as_csv else application.answers_as_json
+    if out is None:
+        typer.echo(answers(predictor, given), nl=False)
+    else:
+        write_atomically(out, answers(predictor, given).encode())
+        typer.echo(f"{len(given):,} answers in {out}")
+
+
 def main() -> None:
     """Run the command line; an error that the library explains is one line, not a traceback."""
     try:

@@ -241,9 +241,13 @@ def test_a_label_out_of_range_is_refused_before_any_training() -> None:
         ulmfit.fine_tune([[6], [7]], [0, 2], 2)
 
 
-def test_the_language_model_reads_no_more_text_than_asked() -> None:
+def test_the_language_model_reads_no_more_text_than_asked(language_model: LanguageModel) -> None:
     many = [[7] * 9 for _ in range(30)]
-    assert len(ulmfit._drawn(many, 55, seed=0)) == 6
+    assert [len(ids) for ids in ulmfit._drawn(many, 55, seed=0)] == [9] * 5 + [4]
     assert ulmfit._drawn(many, 300, seed=0) is many
+    assert [len(ids) for ids in ulmfit._drawn([[7] * 99], 50, seed=0)] == [49]
     numbered = [[n] for n in range(10)]
     assert ulmfit._drawn(numbered, 6, 1) == ulmfit._drawn(numbered, 6, 1) != numbered[:3]
+    config = replace(TINY.lm, max_tokens=100, epochs=1)
+    long = [[7] * 100_000] * 2
+    ulmfit.tune_language_model(long, config=config, start=language_model, valid=long)

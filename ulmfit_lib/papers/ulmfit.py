@@ -84,7 +84,7 @@ class LMTuning:
     schedule: str = "stlr"  # one of SCHEDULES
     slant: Slant = Slant()  # for "stlr"
     epochs: int = 15  # passes over the text
-    max_tokens: int | None = None  # of the text that is read, drawn at random; None: all
+    max_tokens: int | None = None  # of the text, drawn at random, and a tenth to measure; None: all
     batch_size: int = 64  # rows of the stream, fewer where the text is short
     bptt: int = 70  # tokens per row and batch
     dropouts: Dropouts = CLASSIFIER_DROPOUTS  # the paper gives one set for both stages
@@ -327,6 +327,8 @@ def tune_language_model(
         direction, config.dropouts
     )
     documents = _drawn(documents, config.max_tokens, derive(seed, "text"))
+    held_out = max(config.max_tokens // 10, 2 * config.bptt) if config.max_tokens else None
+    valid = _drawn(valid, held_out, derive(seed, "held-out text"))
     n_tokens = sum(len(ids) + 1 for ids in documents)
     rows = max(1, min(config.batch_size, n_tokens // (2 * config.bptt)))
     history = tune_on_stream(
@@ -578,13 +580,17 @@ def _epochs(epochs: int, updates: int | None, batches_per_epoch: int) -> int:
 
 
 def _drawn(documents: Documents, n_tokens: int | None, seed: int) -> Documents:
-    """Documents in a random order until they hold ``n_tokens``; all where that is no limit."""
-    lengths = np.array([len(ids) + 1 for ids in documents])
-    if n_tokens is None or lengths.sum() <= n_tokens:
+    """Documents in a random order until they hold ``n_tokens``, the last one cut off there."""
+    if n_tokens is None or sum(len(ids) + 1 for ids in documents) <= n_tokens:
         return documents
-    order = np.random.default_rng(seed).permutation(len(documents))
-    n = int(np.searchsorted(lengths[order].cumsum(), n_tokens)) + 1
-    return [documents[i] for i in order[:n]]
+    drawn: list[Sequence[int]] = []
+    left = n_tokens
+    for i in np.random.default_rng(seed).permutation(len(documents)):
+        if left < 2:  # a document takes its BOS and one token at least
+            break
+        drawn.append(documents[i][: left - 1])
+        left -= len(drawn[-1]) + 1
+    return drawn
 
 
 def _with_dropouts(model: LanguageModel | None, dropouts: Dropouts) -> LanguageModel | None:
