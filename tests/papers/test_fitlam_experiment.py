@@ -39,6 +39,8 @@ def test_the_arms_differ_in_one_thing_each():
     assert found["ratio=1"] == replace(base, classifier=replace(base.classifier, ratio=1.0))
     assert found["direction=both"] == replace(base, directions=BOTH)
     assert found["pretrained/50"] == replace(base, start="pretrained")
+    assert found["scratch/10/both"] == replace(found["scratch/10"], directions=BOTH)
+    assert found["ratio=1, own rate"].classifier.ratio == 1.0
     updates = {(a.classifier.updates, a.classifier.head_updates) for a in found.values()}
     assert len(updates) == 1
     assert {a.per_class for a in found.values()} == {10, 50, 200}

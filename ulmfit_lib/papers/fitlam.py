@@ -102,6 +102,20 @@ def without_transfer(config: ClassifierTuning) -> ClassifierTuning:
     return replace(config, ratio=1.0, lr_max=5e-3)
 
 
+def one_rate(config: ClassifierTuning) -> ClassifierTuning:
+    """The recipe without discriminative rates, at the rate that suits it.
+
+    At the head's rate of :class:`ClassifierTuning` the lower layers would be
+    trained a hundred times faster than with the ratio 0.3, which is a second
+    change. This rate was chosen on validation text. Introduced in the chapter
+    *FitLaM*.
+
+    Args:
+        config: the recipe whose updates, batches and dropouts are kept.
+    """
+    return replace(config, ratio=1.0, lr_max=3e-3)
+
+
 def lm_plan(n_groups: int, config: LMTuning) -> Plan:
     """Gradual unfreezing of the language model, then warm-up reverse annealing.
 

@@ -22,6 +22,7 @@ from ulmfit_lib.papers.fitlam import (
     ClassifierTuning,
     LMTuning,
     classify,
+    one_rate,
     tune_classifier,
     tune_language_model,
     untrained_encoder,
@@ -73,7 +74,7 @@ def sizes(scale: Scale | None = None) -> StudySizes:
     """The study's sizes at ``scale``, by default the dial's."""
     return pick(
         smoke=StudySizes(1, (2, 4, 8), 20, 1, 4, 2, 60),
-        laptop=StudySizes(5, (10, 50, 200), 3000, 1, 100, 30, 2000),
+        laptop=StudySizes(6, (10, 50, 200), 3000, 1, 100, 30, 2000),
         paper=StudySizes(5, (10, 50, 200), 50_000, 10, 1500, 300, 25_000),
         scale=scale,
     )
@@ -97,11 +98,15 @@ def arms(size: StudySizes, bfloat16: bool = False) -> dict[str, Arm]:
         for n in size.per_class
         for start in (*STARTS, "tfidf")
     }
+    for n in size.per_class[:2]:
+        for start in ("scratch", "pretrained+lm"):
+            found[f"{start}/{n}/both"] = replace(found[f"{start}/{n}"], directions=BOTH)
     base = Arm(size.middle, "pretrained+lm", tuned)
     for name in ("cosine", "reverse", "stlr"):
         found[f"schedule={name}"] = replace(base, classifier=replace(tuned, schedule=name))
     for label, ratio in (("1", 1.0), ("0.3", 0.3), ("0.385", 1 / 2.6)):
         found[f"ratio={label}"] = replace(base, classifier=replace(tuned, ratio=ratio))
+    found["ratio=1, own rate"] = replace(base, classifier=one_rate(tuned))
     for name, directions in (("forward", BOTH[:1]), ("backward", BOTH[1:]), ("both", BOTH)):
         found[f"direction={name}"] = replace(base, directions=directions)
     return found
