@@ -8,11 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from ulmfit_lib.papers import fitlam_experiment
+from ulmfit_lib.papers import fitlam_experiment, ulmfit_experiment
 from ulmfit_lib.study.records import RunRecord
 
 Runner = Callable[[str, str | Path, int], RunRecord]  # (task, folder, workers) -> record
-RUNNERS: Mapping[str, Runner] = {"fitlam": fitlam_experiment.run}
+RUNNERS: Mapping[str, Runner] = {
+    "fitlam": fitlam_experiment.run,
+    "ulmfit": ulmfit_experiment.run,
+}
 
 
 def find(paper: str) -> Runner:

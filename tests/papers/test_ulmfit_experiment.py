@@ -1,0 +1,214 @@
+"""The study compares what it says it compares, and nothing trains on the test text."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from ulmfit_lib.models.awd_lstm import AWDLSTM, AWDLSTMConfig, LanguageModel
+from ulmfit_lib.models.pooling import masked_concat_pool
+from ulmfit_lib.papers import experiments, ulmfit_experiment
+from ulmfit_lib.papers.ulmfit import CLASSIFIER_VARIANTS, LM_VARIANTS, classifier_plan
+from ulmfit_lib.papers.ulmfit_experiment import (
+    BASELINES,
+    SCRATCH,
+    SERIES,
+    Arm,
+    UlmfitStudy,
+    arms,
+    classifier_config,
+    fitting,
+    lm_config,
+    pooled_features,
+    recipe,
+    sizes,
+    untrained_language_model,
+)
+from ulmfit_lib.study.records import EVALUATION
+from ulmfit_lib.study.scale import Scale
+from ulmfit_lib.text.batches import begin_document
+from ulmfit_lib.text.corpus import Corpus, Split
+from ulmfit_lib.text.tokenizer import load_tokenizer
+
+SMOKE, LAPTOP = sizes(Scale.SMOKE), sizes(Scale.LAPTOP)
+
+
+def tiny_model(direction: str) -> LanguageModel:
+    torch.manual_seed(len(direction))
+    return LanguageModel(AWDLSTM(AWDLSTMConfig(embedding_size=8, hidden_size=8, n_layers=2)))
+
+
+def corpus() -> Corpus:
+    """A task of two classes that one word tells apart."""
+
+    def split(name: str, n: int) -> Split:
+        rows = [f"{name} {i} returns a {w}" for i in range(n) for w in ("list", "number")]
+        return Split(tuple(rows), (0, 1) * n)
+
+    splits = {"train": split("train", 6), "valid": split("valid", 3), "test": split("test", 5)}
+    return Corpus("toy", splits, ("list", "number"), "none", "none", "made by the test")
+
+
+@pytest.fixture(scope="module")
+def study() -> UlmfitStudy:
+    task = corpus()
+    texts = task.splits["train"].texts * 5
+    return UlmfitStudy(task, texts, SMOKE, load_tokenizer(), recipe(SMOKE), tiny_model)
+
+
+# The arms
+
+
+def test_every_table_and_curve_of_the_paper_has_its_arms() -> None:
+    found = arms(LAPTOP)
+    assert {f"{s}/{n}" for s in SERIES for n in (5, 10, 20, 50, 100, 200)} <= set(found)
+    assert {f"classifier={name}" for name in CLASSIFIER_VARIANTS} <= set(found)
+    assert {f"lm={name}" for name in ("none", *LM_VARIANTS)} <= set(found)
+    assert {"direction=both", "bpt3c=carried"} <= set(found)
+
+
+def test_the_ablations_differ_from_the_full_recipe_in_one_thing_each() -> None:
+    found = arms(LAPTOP)
+    base = found["semi-supervised/50"]
+    same = ("classifier=freez+discr+stlr", "lm=full+discr+stlr", "direction=forward")
+    assert all(found[name] == base for name in (*same, "bpt3c=detached"))
+    assert found["lm=none"] == replace(base, start="pre-trained")
+    assert found["lm=full"] == replace(base, lm="full")
+    assert found["classifier=last"] == replace(base, classifier="last")
+    assert found["bpt3c=carried"] == replace(base, carry_gradient=True)
+    assert found["supervised/50"] == replace(base, start="supervised")
+
+
+@pytest.mark.parametrize("batches_per_epoch", [1, 5, 20])
+def test_all_classifiers_get_the_same_number_of_steps(batches_per_epoch: int) -> None:
+    base = recipe(LAPTOP).classifier
+    lengths = set()
+    for arm in arms(LAPTOP).values():
+        if arm.start not in BASELINES:
+            plan = classifier_plan(5, batches_per_epoch, classifier_config(arm, base))
+            lengths.add(sum(stage.epochs for stage in plan))
+    assert lengths == {200 // batches_per_epoch}
+
+
+def test_from_scratch_is_trained_at_one_rate() -> None:
+    config = classifier_config(Arm(5, "scratch", classifier=SCRATCH), recipe(LAPTOP).classifier)
+    assert (config.unfreezing, config.ratio, config.lr_max) == ("full", 1.0, 5e-3)
+    carried = classifier_config(Arm(5, "scratch", carry_gradient=True), recipe(LAPTOP).classifier)
+    assert carried.head.carry_gradient
+
+
+def test_sizes_that_a_small_class_has_not_are_left_out() -> None:
+    labels = [0] * 500 + [1] * 30
+    assert fitting(LAPTOP, labels).per_class == (5, 10, 20)
+    assert fitting(LAPTOP, labels).middle == 20
+    assert fitting(LAPTOP, [0, 1] * 500) == LAPTOP
+    with pytest.raises(ValueError, match="smallest class has 2 examples"):
+        fitting(LAPTOP, [0] * 9 + [1] * 2)
+
+
+def test_short_text_is_read_more_often() -> None:
+    config = recipe(LAPTOP).lm
+    one_epoch = [[7] * (config.batch_size * config.bptt - 1)]
+    assert lm_config(one_epoch * 50, config, 150).epochs == 3
+    assert lm_config(one_epoch * 900, config, 150).epochs == 1
+    assert lm_config([[7] * 9], config, 150).epochs == 20
+
+
+# The cells
+
+
+@pytest.mark.parametrize("name", [f"{series}/4" for series in SERIES])
+def test_a_cell_predicts_every_test_example(study: UlmfitStudy, name: str) -> None:
+    arm = arms(study.size)[name]
+    result = study.run(arm, seed=0)
+    assert len(result.predictions) == len(study.gold) == 10
+    right = np.equal(result.predictions, study.gold)
+    assert result.metrics["accuracy"] == pytest.approx(right.mean())
+    has_epochs = arm.start not in BASELINES
+    assert bool(result.curves) == has_epochs
+    if has_epochs:
+        assert len(result.curves["valid_error"]) == len(result.curves["stage"]) >= 8
+    assert not study.run(replace(arm, per_class=2), seed=0).curves
+
+
+def test_tuned_models_serve_the_arms_of_a_seed_and_are_then_forgotten(study: UlmfitStudy) -> None:
+    arm = Arm(2, "semi-supervised")
+    study.run(arm, seed=0)
+    one = study.encoder(arm, "forward", [0, 1], 0)
+    assert study.encoder(replace(arm, classifier="last"), "forward", [0, 1], 0) is one
+    assert study.encoder(replace(arm, lm="full"), "forward", [0, 1], 0) is not one
+    study.run(Arm(2, "TF-IDF"), seed=1)
+    assert study.encoder(arm, "forward", [0, 1], 1) is not one
+
+
+def test_only_the_labelled_texts_reach_a_supervised_language_model(
+    study: UlmfitStudy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+
+    def tune(documents: list[list[int]], *_: object, **given: object) -> tuple[LanguageModel, None]:
+        seen.append((len(documents), given["start"]))
+        return tiny_model("forward"), None
+
+    monkeypatch.setattr(ulmfit_experiment, "tune_language_model", tune)
+    study.run(Arm(2, "TF-IDF"), seed=5)  # forget
+    for start in ("supervised", "semi-supervised", "task text only"):
+        study.encoder(Arm(2, start), "forward", [0, 1, 2, 3], 5)
+    assert [n for n, _ in seen] == [4, SMOKE.lm_documents, SMOKE.lm_documents]
+    pretrained = tiny_model("forward").decoder_bias.shape
+    weights = [start.encoder.layers[0].weight_ih for _, start in seen]  # type: ignore[attr-defined]
+    assert torch.equal(weights[0], weights[1]) and not torch.equal(weights[0], weights[2])
+    assert seen[2][1].decoder_bias.shape == pretrained  # type: ignore[attr-defined]
+
+
+def test_only_the_evaluation_touches_the_test_split(study: UlmfitStudy) -> None:
+    for arm in arms(study.size).values():
+        touched = study.touched(arm)
+        assert {t.stage for t in touched if t.split == "test"} == {EVALUATION}
+        tuned = [t for t in touched if t.stage == "LM fine-tuning"]
+        assert all(not t.labels for t in tuned)
+        assert bool(tuned) == (arm.start in ("task text only", "supervised", "semi-supervised"))
+
+
+def test_a_task_without_labels_is_refused() -> None:
+    task = replace(corpus(), splits={"train": Split(("a",))})
+    with pytest.raises(ValueError, match="toy has no labelled split 'train'"):
+        UlmfitStudy(task, ["a"], SMOKE, load_tokenizer(), recipe(SMOKE), tiny_model)
+
+
+def test_pooled_features_are_the_frozen_encoders() -> None:
+    encoder = tiny_model("forward").encoder.eval()
+    documents = [[9, 8, 7], [10, 11, 12, 13, 14], [6]]
+    found = pooled_features(encoder, documents)
+    for row, ids in zip(found, documents, strict=True):
+        batch = torch.tensor([begin_document(ids)])
+        with torch.no_grad():
+            expected = masked_concat_pool(encoder(batch).raw, batch > 0)[0]
+        np.testing.assert_allclose(row, expected.numpy(), atol=1e-6)
+
+
+def test_an_untrained_language_model_follows_its_seed() -> None:
+    like = tiny_model("forward")
+    one, two, other = (untrained_language_model(like, seed) for seed in (1, 1, 2))
+    weights = [m.encoder.layers[0].weight_ih for m in (one, two, other)]
+    assert torch.equal(weights[0], weights[1]) and not torch.equal(weights[0], weights[2])
+
+
+def test_the_experiment_is_registered() -> None:
+    assert experiments.find("ulmfit") is ulmfit_experiment.run
+
+
+def test_the_whole_study_is_recorded_and_taken_up_again(
+    tmp_path: object, monkeypatch: pytest.MonkeyPatch, study: UlmfitStudy
+) -> None:
+    chosen = {name: arms(study.size)[name] for name in ("scratch/2", "TF-IDF/2")}
+    monkeypatch.setattr(ulmfit_experiment, "arms", lambda size: chosen)
+    monkeypatch.setattr(ulmfit_experiment, "_study", lambda task, scale: study)
+    said: list[str] = []
+    record = ulmfit_experiment.run("toy", tmp_path, report=said.append)  # type: ignore[arg-type]
+    assert record.experiment == "ulmfit-toy-smoke" and set(record.arms) == set(chosen)
+    again = ulmfit_experiment.run("toy", tmp_path, report=said.append)  # type: ignore[arg-type]
+    assert again.arms == record.arms
