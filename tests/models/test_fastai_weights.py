@@ -20,6 +20,7 @@ from torch import Tensor
 from ulmfit_lib.models.awd_lstm import AWDLSTM, AWDLSTMConfig, LanguageModel
 from ulmfit_lib.models.fastai_weights import (
     language_model_from_fastai,
+    language_model_from_wikitext103,
     load_fastai_state_dict,
     read_fastai_checkpoint,
     read_vocabulary,
@@ -27,6 +28,7 @@ from ulmfit_lib.models.fastai_weights import (
     transfer_language_model,
     transfer_vocabulary,
 )
+from ulmfit_lib.text.tokenizer import BOS_ID, PAD_ID, encode
 
 SIZES = [(1, 4, 6), (2, 4, 6), (3, 5, 7), (3, 8, 3)]  # layers, embedding, hidden
 
@@ -331,3 +333,39 @@ def test_a_transferred_model_says_the_same_about_words_that_both_know() -> None:
     for word in ("xxpad", "cat", "the"):
         torch.testing.assert_close(new_logits[:, NEW.index(word)], old_logits[:, OLD.index(word)])
     assert all(tensor.equal(before[name]) for name, tensor in model.state_dict().items())
+
+
+# The published model, whole
+
+
+PUBLISHED = ["xxunk", "xxpad", "xxbos", "xxeos", "xxmaj", "the", "film", "."]
+
+
+def published(folder: Path, words: list[str] = PUBLISHED) -> tuple[Path, Path]:
+    """Files like those of the published archive, the vocabulary converted."""
+    torch.save(fastai_model(vocab=len(PUBLISHED)).state_dict(), folder / "wt103.pth")
+    (folder / "itos.json").write_text(json.dumps(words))
+    return folder / "wt103.pth", folder / "itos.json"
+
+
+def test_the_published_model_speaks_the_librarys_special_tokens(tmp_path: Path) -> None:
+    weights, vocabulary = published(tmp_path)
+    model, tokenizer = language_model_from_wikitext103(weights, vocabulary)
+    theirs = language_model_from_fastai(read_fastai_checkpoint(weights)).eval()
+    (ids,) = encode(tokenizer, ["The film. Unheard-of"])
+    names = [tokenizer.id_to_token(i) for i in ids]
+    assert names == ["the", "film", ".", "xxunk", "xxunk", "xxunk"]
+    assert [tokenizer.id_to_token(i) for i in (PAD_ID, BOS_ID)] == ["[PAD]", "[BOS]"]
+    assert model.encoder.config.pad_id == PAD_ID
+    ours = model.eval()(torch.tensor([[BOS_ID, *ids]])).logits[0]
+    same = theirs(torch.tensor([[2, *(PUBLISHED.index(name) for name in names)]])).logits[0]
+    for word in ("xxunk", "the", "film", "."):
+        column = tokenizer.token_to_id(word)
+        torch.testing.assert_close(ours[:, column], same[:, PUBLISHED.index(word)])
+
+
+def test_a_vocabulary_of_another_kind_or_size_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="lacks .*xxbos"):
+        language_model_from_wikitext103(*published(tmp_path, ["xxunk", "xxpad", "the"]))
+    with pytest.raises(ValueError, match="old_vocab has 9 words for a weight of 8 rows"):
+        language_model_from_wikitext103(*published(tmp_path, [*PUBLISHED, "more"]))

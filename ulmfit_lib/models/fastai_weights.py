@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 from torch import Tensor
 
 from ulmfit_lib.models.awd_lstm import (
@@ -22,6 +23,7 @@ from ulmfit_lib.models.awd_lstm import (
     Dropouts,
     LanguageModel,
 )
+from ulmfit_lib.text.tokenizer import CLS, MASK, PAD_ID, SEP, SPECIAL_TOKENS
 
 FASTAI_PAD_ID = 1  # xxpad in fastai's vocabularies
 _TIED = ("0.encoder_dp.emb.weight", "1.decoder.weight")  # copies of 0.encoder.weight
@@ -199,6 +201,50 @@ def transfer_language_model(
         state[name] = transfer_vocabulary(old_vocab, new_vocab, state[name])
     copy.load_state_dict(state)
     return copy.to(model.decoder_bias.device)
+
+
+def language_model_from_wikitext103(
+    weights: str | Path, vocabulary: str | Path, dropouts: Dropouts = NO_DROPOUT
+) -> tuple[LanguageModel, Tokenizer]:
+    """fastai's published WikiText-103 model, ready for every recipe of the book.
+
+    The model is put on a vocabulary that begins with the library's special
+    tokens (padding and beginning take the rows of ``xxpad`` and ``xxbos``,
+    the others the mean row), and comes with a tokenizer of that vocabulary.
+    It splits at white space and punctuation and lower-cases; fastai's rules
+    also write ``xxmaj``, ``xxup`` and ``xxrep`` into the text, which this one
+    does not. The archive's ``.pkl`` vocabulary must be converted first:
+    :func:`read_vocabulary` says how. Introduced in the chapter *ULMFiT*.
+
+    Args:
+        weights: the ``.pth`` file of ``wt103-fwd`` or ``wt103-bwd``.
+        vocabulary: its words by id, ``.json`` or ``.txt``.
+        dropouts: of the model.
+
+    Raises:
+        FileNotFoundError: a file is missing.
+        ValueError: a file is damaged, a pickle, or the two do not belong
+            together; or the words lack ``xxunk``, ``xxpad`` or ``xxbos``.
+    """
+    words = read_vocabulary(vocabulary)
+    missing = [word for word in ("xxunk", "xxpad", "xxbos") if word not in words]
+    if missing:
+        raise ValueError(f"{vocabulary} lacks {missing}: it is no vocabulary of fastai 1 or 2")
+    state = read_fastai_checkpoint(weights)
+    model = language_model_from_fastai(state, dropouts, pad_id=words.index("xxpad"))
+    others = dict.fromkeys(word for word in words if word not in ("xxpad", "xxbos"))
+    taken = ["xxpad", CLS, SEP, MASK, "xxbos", *others]
+    tokens = [*SPECIAL_TOKENS, *others]
+    moved = transfer_language_model(model, words, taken, PAD_ID)
+    return moved, _word_tokenizer(tokens)
+
+
+def _word_tokenizer(tokens: Sequence[str]) -> Tokenizer:
+    vocab = {token: i for i, token in enumerate(tokens)}
+    tokenizer = Tokenizer(models.WordLevel(vocab, unk_token="xxunk"))
+    tokenizer.normalizer = normalizers.Lowercase()
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    return tokenizer
 
 
 def _fastai_names(model: LanguageModel) -> dict[str, str]:
