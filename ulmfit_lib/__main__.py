@@ -195,7 +195,7 @@ def predict(
     predictor = application.load_classifier(folder)
     if not texts:
         given = [line.rstrip("\n") for line in sys.stdin]
-    elif len(texts) == 1 and Path(texts[0]).is_file():
+    elif len(texts) == 1 and _is_file(texts[0]):
         given = read_texts(texts[0], text or None, encoding or None)
     else:
         given = texts
@@ -205,6 +205,13 @@ def predict(
     else:
         write_atomically(out, answers(predictor, given).encode())
         typer.echo(f"{len(given):,} answers in {out}")
+
+
+def _is_file(name: str) -> bool:
+    try:
+        return Path(name).is_file()
+    except OSError:  # too long for the name of a file: a text
+        return False
 
 
 def main() -> None:

@@ -168,8 +168,8 @@ def fit(
 ) -> Fitted:
     """Fine-tune the shipped language model into a classifier of ``examples``.
 
-    A fifth of the examples, class by class, is held out: neither stage sees
-    it, and nothing is chosen on it. Introduced in the chapter *ULMFiT*.
+    A fifth of the examples, class by class, is held out: neither stage is
+    trained on it, and nothing is chosen on it. Introduced in the chapter *ULMFiT*.
 
     Args:
         examples: labelled texts, each once, and unlabelled ones.
