@@ -29,6 +29,13 @@ app.add_typer(pretrain, name="pretrain", no_args_is_help=True)
 Files = Annotated[list[Path], typer.Argument(help="Running text, .txt or .txt.xz.")]
 Out = Annotated[Path, typer.Option(help="Where to write.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show where an error comes from.")]
+Valid = Annotated[Path, typer.Option(help="Held-out running text, read at every checkpoint.")]
+Test = Annotated[Path, typer.Option(help="Held-out running text, read once, at the end.")]
+RunOut = Annotated[Path, typer.Option(help="Folder of the checkpoint and of the weights.")]
+Licence = Annotated[str, typer.Option(help="Licence of the text, for the card.")]
+Updates = Annotated[int, typer.Option(help="Optimizer steps.")]
+DecayFrom = Annotated[int, typer.Option(help="Step of the final decay; 0: none.")]
+BFloat16 = Annotated[bool, typer.Option(help="Fast on processors that have it.")]
 Json = Annotated[bool, typer.Option("--json", help="Print it for programs, as JSON.")]
 
 
@@ -101,18 +108,18 @@ def tokenizer(files: Files, out: Out, vocab_size: int = 8192) -> None:
 @pretrain.command("awd-lstm")
 def pretrain_awd_lstm(
     files: Files,
-    valid: Annotated[Path, typer.Option(help="Held-out running text, read at every checkpoint.")],
-    test: Annotated[Path, typer.Option(help="Held-out running text, read once, at the end.")],
-    out: Annotated[Path, typer.Option(help="Folder of the checkpoint and of the weights.")],
-    licence: Annotated[str, typer.Option(help="Licence of the text, for the card.")],
+    valid: Valid,
+    test: Test,
+    out: RunOut,
+    licence: Licence,
     direction: Annotated[str, typer.Option(help="forward or backward.")] = "forward",
-    updates: Annotated[int, typer.Option(help="Optimizer steps.")] = 27_500,
-    decay_from: Annotated[int, typer.Option(help="Step of the final decay; 0: none.")] = 0,
+    updates: Updates = 27_500,
+    decay_from: DecayFrom = 0,
     batch_size: int = 16,
     bptt: int = 70,
     embedding_size: int = 192,
     hidden_size: int = 320,
-    bfloat16: Annotated[bool, typer.Option(help="Fast on processors that have it.")] = False,
+    bfloat16: BFloat16 = False,
     seed: int = 0,
 ) -> None:
     """Pre-train an AWD-LSTM language model; run again, it goes on from its last checkpoint."""
@@ -130,11 +137,60 @@ def pretrain_awd_lstm(
         bfloat16=bfloat16,
         seed=seed,
     )
-    command = ["python", "-m", "ulmfit_lib", *sys.argv[1:]]
-    card = pretrain_and_publish(
-        config, files, {"valid": valid, "test": test}, licence, command, out
-    )
+    texts = {"valid": valid, "test": test}
+    card = pretrain_and_publish(config, files, texts, licence, _command(), out)
     typer.echo(held_out_summary(card))
+
+
+@pretrain.command("bert")
+def pretrain_bert(
+    files: Files,
+    valid: Valid,
+    test: Test,
+    out: RunOut,
+    licence: Licence,
+    updates: Updates = 20_000,
+    horizon: Annotated[int, typer.Option(help="Steps to a rate of 0; 0: the updates.")] = 0,
+    decay_from: DecayFrom = 0,
+    segment: Annotated[int, typer.Option(help="Steps between checkpoints.")] = 250,
+    batch_size: Annotated[int, typer.Option(help="Sequences, over all processes.")] = 64,
+    length: Annotated[int, typer.Option(help="Tokens of a sequence, and positions.")] = 256,
+    hidden_size: Annotated[int, typer.Option(help="A multiple of 64; BERT-base: 768.")] = 256,
+    n_layers: Annotated[int, typer.Option(help="BERT-base: 12.")] = 6,
+    lr: Annotated[float, typer.Option(help="Highest learning rate.")] = 5e-4,
+    first_mask_rate: Annotated[float, typer.Option(help="At the first step.")] = 0.3,
+    mask_rate: Annotated[float, typer.Option(help="At the horizon.")] = 0.15,
+    whole_words: Annotated[bool, typer.Option(help="Mask whole words.")] = False,
+    bfloat16: BFloat16 = False,
+    seed: int = 0,
+) -> None:
+    """Pre-train a BERT-style encoder; run again, it goes on from its last checkpoint."""
+    from ulmfit_lib.models.encoder import EncoderConfig
+    from ulmfit_lib.text.masking import MaskingConfig
+    from ulmfit_lib.text.packing import PackConfig
+    from ulmfit_lib.training.mlm_pretraining import MLMPretrainConfig
+    from ulmfit_lib.training.mlm_publication import encoder_summary, pretrain_and_publish_encoder
+
+    config = MLMPretrainConfig(
+        updates=updates,
+        segment=segment,
+        lr_max=lr,
+        horizon=horizon or updates,
+        decay_from=decay_from or None,
+        bfloat16=bfloat16,
+        seed=seed,
+        model=EncoderConfig.of_width(hidden_size, n_layers, length),
+        packing=PackConfig(batch_size, length, seed),
+        masking=MaskingConfig(mask_rate, whole_words),
+        first_rate=first_mask_rate,
+    )
+    texts = {"valid": valid, "test": test}
+    card = pretrain_and_publish_encoder(config, files, texts, licence, _command(), out)
+    typer.echo(encoder_summary(card))
+
+
+def _command() -> list[str]:
+    return ["python", "-m", "ulmfit_lib", *sys.argv[1:]]
 
 
 @app.command()

@@ -58,6 +58,24 @@ class EncoderConfig:
                 f"hidden_size={self.hidden_size} must be a multiple of n_heads={self.n_heads}"
             )
 
+    @classmethod
+    def of_width(cls, hidden_size: int, n_layers: int, max_length: int) -> EncoderConfig:
+        """BERT's proportions: 64 numbers a head, a feed-forward layer of four times the width.
+
+        Args:
+            hidden_size: width; a multiple of 64, or less than 128.
+            n_layers: transformer layers.
+            max_length: positions.
+        """
+        heads = max(1, hidden_size // 64)
+        return cls(
+            hidden_size=hidden_size,
+            n_layers=n_layers,
+            n_heads=heads,
+            feed_forward_size=4 * hidden_size,
+            max_length=max_length,
+        )
+
 
 class MaskedPositionsOutput(NamedTuple):
     """What :class:`MaskedPositionsModel` returns.

@@ -106,7 +106,8 @@ class MaskedSequences(DataLoader):
     batch, is left for other passes. Batch ``t``, counted over all passes, is a
     pure function of the settings and ``t``, so an interrupted run can go on
     at any batch. Made as (ids (B, T), labels (B, T)), which can be shared out
-    among processes by rows; each then comes as :class:`MaskedTargets`.
+    among processes by rows; each then comes as the parts of
+    :class:`MaskedTargets`, a plain tuple.
     Introduced in the chapter *How to fine-tune BERT*.
 
     Args:
@@ -153,16 +154,16 @@ class MaskedSequences(DataLoader):
         """Make the next pass of the learner epoch ``epoch``, counted from 0."""
         self.epoch = epoch
 
-    def create_batches(self, samps: object) -> Iterator[MaskedTokens]:
+    def create_batches(self, samps: object) -> Iterator[tuple[Tensor, ...]]:
         """Yield this epoch's batches and move on to the next epoch."""
         first = self.epoch * self.batches_per_epoch
         self.epoch += 1
         for t in range(first, first + self.batches_per_epoch):
-            yield self.batch(t)
+            yield tuple(self.batch(t))
 
-    def after_batch(self, batch: MaskedTokens) -> MaskedTargets:
+    def after_batch(self, batch: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """Turn labels into positions and targets, once the rows are shared out."""
-        return gather_targets(MaskedTokens(*batch))
+        return tuple(gather_targets(MaskedTokens(*batch)))
 
     def batch(self, t: int) -> MaskedTokens:
         """Batch ``t`` of the whole run, counted from 0."""

@@ -25,7 +25,15 @@ from ulmfit_lib.text.streams import LMStream, StreamConfig
 from ulmfit_lib.text.token_files import TokenFile, tokenize_files
 from ulmfit_lib.text.tokenizer import load_tokenizer
 from ulmfit_lib.training.perplexity import stream_perplexity
-from ulmfit_lib.training.pretraining import PretrainConfig, Progress, pretrain
+from ulmfit_lib.training.pretraining import PretrainConfig, pretrain
+from ulmfit_lib.training.processes import (
+    first_process_first,
+    is_first_process,
+    process_count,
+    training_device,
+    wait_for_all,
+)
+from ulmfit_lib.training.segments import Progress, RunConfig
 
 INTENDED_USE = (
     "Starting point for the book's experiments and exercises: small enough to tune on two "
@@ -68,12 +76,15 @@ def pretrain_and_publish(
         ValueError: as :func:`ulmfit_lib.training.pretraining.pretrain`.
     """
     tokenizer = load_tokenizer()
-    texts = {name: tokenize_files([path], tokenizer) for name, path in held_out.items()}
-    train = tokenize_files(files, tokenizer)
+    with first_process_first():
+        texts = {name: tokenize_files([path], tokenizer) for name, path in held_out.items()}
+        train = tokenize_files(files, tokenizer)
     name = model_name(config.stream.direction)
     checkpoints = folder / f"{name}.run"
     model, progress = pretrain(config, train, texts["valid"], checkpoints, report)
-    publish(model, config, progress, {"train": train, **texts}, licence, command, folder)
+    if is_first_process():
+        publish(model, config, progress, {"train": train, **texts}, licence, command, folder)
+    wait_for_all()
     return model_card(name, folder)
 
 
@@ -103,18 +114,55 @@ def publish(
     Raises:
         ValueError: the run is not finished.
     """
+    check_finished(config, progress)
+    direction = config.stream.direction
+    held_out = {n: t for n, t in texts.items() if n != "train"}
+    card = {
+        "direction": direction,
+        **run_facts(config, progress, texts["train"], licence, command),
+        "held_out": {n: _measure(model, t, config) for n, t in held_out.items()},
+        "limits": LIMITS,
+    }
+    return save_language_model(model.cpu(), card, model_name(direction), folder)
+
+
+def check_finished(config: RunConfig, progress: Progress) -> None:
+    """Refuse to publish a run that has not come to its end.
+
+    Args:
+        config: the run.
+        progress: how far it has come.
+
+    Raises:
+        ValueError: segments are missing.
+    """
     if progress.segments < config.segments:
         raise ValueError(
             f"the run has finished {progress.segments} of {config.segments} segments: "
             "run the same command again to go on"
         )
-    direction = config.stream.direction
-    held_out = {n: t for n, t in texts.items() if n != "train"}
-    card = {
-        "direction": direction,
-        "corpus": texts["train"].fingerprint,
-        "corpus_tokens": len(texts["train"].tokens),
-        "corpus_words": texts["train"].n_words,
+
+
+def run_facts(
+    config: RunConfig,
+    progress: Progress,
+    train: TokenFile,
+    licence: str,
+    command: Sequence[str],
+) -> dict[str, Any]:
+    """What the card of every pre-trained model says about its making.
+
+    Args:
+        config: the run.
+        progress: how it went.
+        train: the text that it read.
+        licence: of that text.
+        command: the command line that makes the model again.
+    """
+    return {
+        "corpus": train.fingerprint,
+        "corpus_tokens": len(train.tokens),
+        "corpus_words": train.n_words,
         "licence_of_text": licence,
         "command": list(command),
         "commit": _commit(),
@@ -122,13 +170,10 @@ def publish(
         "tokens_seen": progress.tokens,
         "training_seconds": round(progress.seconds),
         "history": progress.history,
-        "held_out": {n: _measure(model, t, config) for n, t in held_out.items()},
-        "hardware": f"{platform.machine()}, {torch.get_num_threads()} thread(s)",
+        "hardware": _hardware(),
         "torch": torch.__version__,
         "intended_use": INTENDED_USE,
-        "limits": LIMITS,
     }
-    return save_language_model(model, card, model_name(direction), folder)
 
 
 def _measure(model: LanguageModel, text: TokenFile, config: PretrainConfig) -> dict[str, float]:
@@ -142,6 +187,15 @@ def _measure(model: LanguageModel, text: TokenFile, config: PretrainConfig) -> d
         "perplexity_per_token": result.per_token,
         "perplexity_per_word": result.per_word,
     }
+
+
+def _hardware() -> str:
+    """Processor and threads, or the GPU, of each process."""
+    device, count = training_device(), process_count()
+    own = f"{platform.machine()}, {torch.get_num_threads()} thread(s)"
+    if device.type == "cuda":
+        own = torch.cuda.get_device_name(device)
+    return own if count == 1 else f"{count} processes, each: {own}"
 
 
 def _commit() -> str:

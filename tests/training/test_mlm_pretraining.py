@@ -1,0 +1,165 @@
+"""MLM pre-training learns, resumes to the same numbers, and ends in a folder with a card."""
+
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from ulmfit_lib.models.encoder import EncoderConfig, encoder_card, load_encoder
+from ulmfit_lib.text.masking import MaskingConfig, MaskingVocabulary, masking_vocabulary
+from ulmfit_lib.text.packing import PackConfig
+from ulmfit_lib.text.token_files import TokenFile
+from ulmfit_lib.text.tokenizer import BOS_ID, MASK_ID, SPECIAL_TOKENS, load_tokenizer
+from ulmfit_lib.training.mlm_pretraining import MLMPretrainConfig, pretrain_encoder
+from ulmfit_lib.training.mlm_publication import encoder_summary, publish_encoder
+from ulmfit_lib.training.segments import CHECKPOINT_NAME
+
+SIZE = 25
+SPECIAL = torch.arange(SIZE) < len(SPECIAL_TOKENS)
+VOCABULARY = MaskingVocabulary(MASK_ID, SPECIAL, SPECIAL | (torch.arange(SIZE) % 2 == 0), SPECIAL)
+CONFIG = MLMPretrainConfig(
+    model=EncoderConfig(SIZE, 16, 1, 2, 32, max_length=12, dropout=0.1),
+    packing=PackConfig(batch_size=8, length=12),
+    updates=90,
+    segment=30,
+    lr_max=2e-2,
+    horizon=90,
+    valid_tokens=1500,
+)
+
+
+def text(seed, n=3000):
+    """A text in which thirty tokens in a row are the same, so that neighbours tell a masked one."""
+    words = np.random.default_rng(seed).integers(len(SPECIAL_TOKENS), SIZE, n // 30 + 1)
+    tokens = np.repeat(words, 30)[:n]
+    tokens[::200] = BOS_ID
+    return TokenFile(tokens.astype(np.uint16), n // 2, f"text {seed}")
+
+
+def run(folder, config=CONFIG, report=lambda _: None):
+    return pretrain_encoder(config, text(0), text(1), VOCABULARY, folder, report)
+
+
+def same_weights(a, b):
+    return all(torch.equal(x, y) for x, y in zip(a.parameters(), b.parameters(), strict=True))
+
+
+def without_time(progress):
+    return [{k: v for k, v in row.items() if k != "seconds"} for row in progress.history]
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory):
+    return run(tmp_path_factory.mktemp("unbroken"))
+
+
+def test_the_loss_falls_and_the_record_is_complete(unbroken):
+    _, progress = unbroken
+    first, last = progress.history[0], progress.history[-1]
+    assert last["valid_loss"] < first["valid_loss"]
+    assert last["valid_loss"] < math.log(20) - 0.2  # better than the frequencies: it looks around
+    assert 0.0 < last["valid_accuracy"] <= 1.0
+    assert last["updates"] == 90 and last["tokens"] == progress.tokens == 90 * 8 * 12
+
+
+KILLED = """
+import sys, time
+import torch
+torch.set_num_threads(1)  # as in the tests: other numbers of threads add in another order
+sys.path.insert(0, {tests!r})
+from test_mlm_pretraining import run
+def slowly(line):
+    print(line, flush=True)
+    time.sleep(0.2)
+run(sys.argv[1], report=slowly)
+"""
+
+
+def test_kill_9_resumes_to_the_same_result(tmp_path, unbroken):
+    script = KILLED.format(tests=os.path.dirname(__file__))
+    process = subprocess.Popen(
+        [sys.executable, "-c", script, str(tmp_path)], stdout=subprocess.PIPE, text=True
+    )
+    for line in process.stdout:
+        if line.startswith("segment 2"):
+            time.sleep(0.1)
+            process.send_signal(signal.SIGKILL)
+            break
+    assert process.wait() == -signal.SIGKILL
+    lines = []
+    model, progress = run(tmp_path, report=lines.append)
+    assert lines[0].startswith("resuming after")
+    assert same_weights(model, unbroken[0])
+    assert without_time(progress) == without_time(unbroken[1])
+
+
+def test_a_finished_run_is_not_trained_again_and_keeps_the_decoder_tied(tmp_path, unbroken):
+    run(tmp_path)
+    before = (tmp_path / CHECKPOINT_NAME).stat().st_mtime_ns
+    again, progress = run(tmp_path)
+    assert same_weights(again, unbroken[0])
+    assert progress.segments == 3
+    assert (tmp_path / CHECKPOINT_NAME).stat().st_mtime_ns == before
+    words = again.bert.embeddings.word_embeddings.weight
+    assert again.cls.predictions.decoder.weight is words
+
+
+def test_a_checkpoint_of_another_configuration_is_refused(tmp_path):
+    run(tmp_path, replace(CONFIG, updates=30))
+    with pytest.raises(ValueError, match=r"another run: first_rate \(0.3 there, 0.2 here\)"):
+        run(tmp_path, replace(CONFIG, updates=30, first_rate=0.2))
+
+
+def test_bfloat16_and_whole_words_learn_too(tmp_path):
+    masking = MaskingConfig(whole_words=True)
+    _, progress = run(tmp_path, replace(CONFIG, bfloat16=True, masking=masking))
+    assert progress.history[-1]["valid_loss"] < math.log(20) - 0.1  # better than the frequencies
+
+
+def test_the_rate_of_masking_falls_over_the_horizon():
+    config = replace(
+        CONFIG, horizon=100, updates=60, segment=60, masking=MaskingConfig(0.1), first_rate=0.5
+    )
+    assert [config.mask_rate(t) for t in (0, 50, 100)] == pytest.approx([0.5, 0.3, 0.1])
+
+
+def test_impossible_runs_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="packing.length=13 exceeds model.max_length=12"):
+        replace(CONFIG, packing=PackConfig(8, 13))
+    with pytest.raises(ValueError, match="first_rate=1.5"):
+        replace(CONFIG, first_rate=1.5)
+    with pytest.raises(ValueError, match="vocabulary has 25 tokens"):
+        run(tmp_path, replace(CONFIG, model=replace(CONFIG.model, vocab_size=30)))
+    with pytest.raises(ValueError, match="too few for batch_size=8"):
+        pretrain_encoder(CONFIG, text(0, 60), text(1), VOCABULARY, tmp_path)
+
+
+def test_a_finished_run_becomes_a_folder_with_a_card(tmp_path):
+    model = replace(CONFIG.model, vocab_size=8192)
+    config = replace(CONFIG, model=model, updates=30, horizon=30)
+    tokenizer = load_tokenizer()
+    vocabulary = masking_vocabulary(tokenizer)
+    trained, progress = pretrain_encoder(
+        config, text(0), text(1), vocabulary, tmp_path / "run", lambda _: None
+    )
+    texts = {"train": text(0), "valid": text(1)}
+    facts = (tokenizer, "CC0", ["python", "here"], tmp_path / "bert")
+    publish_encoder(trained, config, progress, texts, *facts)
+    card = encoder_card(tmp_path / "bert")
+    needed = {"command", "corpus", "commit", "config", "tokens_seen", "held_out", "hardware"}
+    assert needed | {"training_seconds", "sha256", "licence_of_text", "history"} <= set(card)
+    measured = card["held_out"]["valid"]
+    assert measured["masked_tokens"] > 100 and measured["mlm_loss"] > 0
+    assert "MLM loss" in encoder_summary(card)
+    loaded = load_encoder(tmp_path / "bert")
+    assert loaded.config.vocab_size == 8192
+    with pytest.raises(ValueError, match="finished 1 of 2 segments"):
+        longer = replace(config, updates=60, horizon=60)
+        publish_encoder(trained, longer, progress, texts, *facts)
