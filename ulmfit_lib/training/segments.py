@@ -36,6 +36,7 @@ from ulmfit_lib.training.checkpoints import (
     save_checkpoint,
 )
 from ulmfit_lib.training.learner import BFloat16
+from ulmfit_lib.training.memory import give_large_blocks_back
 from ulmfit_lib.training.optimizers import adam
 from ulmfit_lib.training.processes import (
     is_first_process,
@@ -309,6 +310,7 @@ def run_segments(
     Raises:
         ValueError: the checkpoint belongs to another run.
     """
+    give_large_blocks_back()
     config = keeper.config
     learn = _learner(keeper, batches, loss, callbacks)
     if keeper.resume(learn):
