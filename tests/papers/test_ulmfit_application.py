@@ -215,6 +215,7 @@ def test_fit_and_predict_on_the_command_line(
         "good",
     }
     assert len(shown("predict", str(folder), "one", "two").splitlines()) == 2
+    assert len(shown("predict", str(folder), "a long text " * 100).splitlines()) == 1
     assert len(shown("predict", str(folder), stdin="one\ntwo\n").splitlines()) == 2
     printed = shown("predict", str(folder), str(file), "--text", "review", "--csv")
     assert len(list(csv.reader(io.StringIO(printed)))) == 24
