@@ -161,6 +161,9 @@ def pretrain_bert(
     first_mask_rate: Annotated[float, typer.Option(help="At the first step.")] = 0.3,
     mask_rate: Annotated[float, typer.Option(help="At the horizon.")] = 0.15,
     whole_words: Annotated[bool, typer.Option(help="Mask whole words.")] = False,
+    random_start: Annotated[
+        bool, typer.Option("--random-start", help="No token vectors from counts.")
+    ] = False,
     bfloat16: BFloat16 = False,
     seed: int = 0,
 ) -> None:
@@ -168,6 +171,7 @@ def pretrain_bert(
     from ulmfit_lib.models.encoder import EncoderConfig
     from ulmfit_lib.text.masking import MaskingConfig
     from ulmfit_lib.text.packing import PackConfig
+    from ulmfit_lib.training.encoder_start import StartConfig
     from ulmfit_lib.training.mlm_pretraining import MLMPretrainConfig
     from ulmfit_lib.training.mlm_publication import encoder_summary, pretrain_and_publish_encoder
 
@@ -182,6 +186,7 @@ def pretrain_bert(
         model=EncoderConfig.of_width(hidden_size, n_layers, length),
         packing=PackConfig(batch_size, length, seed),
         masking=MaskingConfig(mask_rate, whole_words),
+        start=None if random_start else StartConfig(),
         first_rate=first_mask_rate,
     )
     texts = {"valid": valid, "test": test}

@@ -17,6 +17,7 @@ from ulmfit_lib.text.masking import MaskingConfig, MaskingVocabulary, masking_vo
 from ulmfit_lib.text.packing import PackConfig
 from ulmfit_lib.text.token_files import TokenFile
 from ulmfit_lib.text.tokenizer import BOS_ID, MASK_ID, SPECIAL_TOKENS, load_tokenizer
+from ulmfit_lib.training.encoder_start import StartConfig
 from ulmfit_lib.training.mlm_pretraining import MLMPretrainConfig, pretrain_encoder
 from ulmfit_lib.training.mlm_publication import encoder_summary, publish_encoder
 from ulmfit_lib.training.segments import CHECKPOINT_NAME
@@ -32,6 +33,7 @@ CONFIG = MLMPretrainConfig(
     lr_max=2e-2,
     horizon=90,
     valid_tokens=1500,
+    start=None,  # a text of 20 words has no topics to count
 )
 
 
@@ -163,3 +165,12 @@ def test_a_finished_run_becomes_a_folder_with_a_card(tmp_path):
     with pytest.raises(ValueError, match="finished 1 of 2 segments"):
         longer = replace(config, updates=60, horizon=60)
         publish_encoder(trained, longer, progress, texts, *facts)
+
+
+def test_a_run_may_start_from_counts(tmp_path):
+    config = replace(CONFIG, start=StartConfig(), updates=30)
+    _, counted = run(tmp_path / "counted", config)
+    _, again = run(tmp_path / "again", config)
+    assert without_time(counted) == without_time(again)
+    with pytest.raises(ValueError, match="start"):
+        run(tmp_path / "counted", replace(config, start=None))
