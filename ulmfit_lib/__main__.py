@@ -161,9 +161,7 @@ def pretrain_bert(
     first_mask_rate: Annotated[float, typer.Option(help="At the first step.")] = 0.3,
     mask_rate: Annotated[float, typer.Option(help="At the horizon.")] = 0.15,
     whole_words: Annotated[bool, typer.Option(help="Mask whole words.")] = False,
-    random_start: Annotated[
-        bool, typer.Option("--random-start", help="No token vectors from counts.")
-    ] = False,
+    random_start: Annotated[bool, typer.Option(help="No token vectors from counts.")] = False,
     bfloat16: BFloat16 = False,
     seed: int = 0,
 ) -> None:

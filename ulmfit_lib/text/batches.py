@@ -107,11 +107,51 @@ def reverse_batch(ids: Tensor) -> Tensor:
     return ids.gather(1, torch.where(in_text, first + length - 1 - columns, columns))
 
 
-class TextDataset:
-    """Documents as token ids, with their labels. Introduced in the chapter *FitLaM*.
+class TokenDataset:
+    """Documents as token ids that need nothing more, with their labels.
 
-    Each document starts with BOS (:func:`begin_document`). ``dataset[i]`` is
-    ``(ids, label)``, or ``(ids,)`` without labels.
+    ``dataset[i]`` is ``(ids, label)``, or ``(ids,)`` without labels. Introduced
+    in the chapter *FitLaM*.
+
+    Args:
+        documents: token ids of each text as a model is to read it.
+        labels: one class index (int) or score (float) per document, or None.
+
+    Raises:
+        ValueError: labels and documents differ in number.
+    """
+
+    def __init__(
+        self,
+        documents: Sequence[Sequence[int]],
+        labels: Sequence[int] | Sequence[float] | None = None,
+    ) -> None:
+        if labels is not None and len(labels) != len(documents):
+            raise ValueError(
+                f"labels has {len(labels)} entries for {len(documents)} documents: "
+                "pass one label per document, or None"
+            )
+        self.documents, self.labels = documents, labels
+
+    def __len__(self) -> int:
+        """Number of documents."""
+        return len(self.documents)
+
+    def __getitem__(self, i: int) -> tuple[Any, ...]:
+        """``(ids, label)`` of document ``i``, or ``(ids,)`` without labels."""
+        ids = self.documents[i]
+        return (ids,) if self.labels is None else (ids, self.labels[i])
+
+    @property
+    def lengths(self) -> list[int]:
+        """Number of tokens of each document, special tokens included."""
+        return [len(document) for document in self.documents]
+
+
+class TextDataset(TokenDataset):
+    """Documents as an AWD-LSTM reads them, with their labels. Introduced in the chapter *FitLaM*.
+
+    Each document starts with BOS (:func:`begin_document`).
 
     Args:
         documents: token ids of each text, without padding.
@@ -131,30 +171,10 @@ class TextDataset:
         backward: bool = False,
         max_tokens: int | None = None,
     ) -> None:
-        if labels is not None and len(labels) != len(documents):
-            raise ValueError(
-                f"labels has {len(labels)} entries for {len(documents)} documents: "
-                "pass one label per document, or None"
-            )
         rows = [begin_document(ids) for ids in documents]
         if max_tokens is not None:
             rows = [truncate_last(ids, max_tokens) for ids in rows]
-        self.documents = [reverse_document(ids) for ids in rows] if backward else rows
-        self.labels = labels
-
-    def __len__(self) -> int:
-        """Number of documents."""
-        return len(self.documents)
-
-    def __getitem__(self, i: int) -> tuple[Any, ...]:
-        """``(ids, label)`` of document ``i``, or ``(ids,)`` without labels."""
-        ids = self.documents[i]
-        return (ids,) if self.labels is None else (ids, self.labels[i])
-
-    @property
-    def lengths(self) -> list[int]:
-        """Number of tokens of each document, BOS included."""
-        return [len(document) for document in self.documents]
+        super().__init__([reverse_document(ids) for ids in rows] if backward else rows, labels)
 
 
 @dataclass(frozen=True)
@@ -270,7 +290,7 @@ class TextLoader(DataLoader):
 
     def __init__(
         self,
-        dataset: TextDataset,
+        dataset: TokenDataset,
         config: BatchConfig | None = None,
         shuffle: bool = False,
         order: Sequence[int] | None = None,

@@ -18,9 +18,9 @@ from torch import Tensor, nn
 
 from ulmfit_lib.models.awd_lstm import LanguageModel
 from ulmfit_lib.models.classifier import TextClassifier
-from ulmfit_lib.text.batches import BatchConfig, TextDataset, TextLoader
+from ulmfit_lib.text.batches import BatchConfig, TextDataset, TextLoader, TokenDataset
 from ulmfit_lib.text.streams import LMStream, StreamConfig, join_documents
-from ulmfit_lib.training.groups import Ratio
+from ulmfit_lib.training.groups import Classifier, Ratio
 from ulmfit_lib.training.learner import (
     BFloat16,
     classifier_learner,
@@ -150,11 +150,57 @@ def tune_on_documents(
     Raises:
         ValueError: fewer than two documents.
     """
-    train = TextLoader(_dataset(documents, labels, direction, max_tokens), batches, shuffle=True)
-    # fastai measures after every epoch; without held-out documents a few of the training set do.
-    held_out = _dataset(*(valid or (documents[:64], labels[:64])), direction, max_tokens)
-    budget = BatchConfig(128, max_tokens=batches.max_tokens)
-    dls = DataLoaders(train, TextLoader(held_out, budget), device=_device_of(model))
+    return tune_on_dataset(
+        model,
+        _dataset(documents, labels, direction, max_tokens),
+        plan,
+        ratio,
+        batches,
+        # fastai measures after every epoch: without held-out documents, on a few of these.
+        valid=_dataset(*(valid or (documents[:64], labels[:64])), direction, max_tokens),
+        steps=steps,
+        quiet=quiet,
+        cbs=cbs,
+    )
+
+
+def tune_on_dataset(
+    model: Classifier,
+    train: TokenDataset,
+    plan: Callable[[int], Plan],
+    ratio: Ratio,
+    batches: BatchConfig,
+    *,
+    valid: TokenDataset,
+    steps: StepConfig = CLASSIFIER_STEPS,
+    quiet: bool = True,
+    cbs: Sequence[Callback] = (),
+) -> list[dict[str, float]]:
+    """Tune any classifier with layer groups on documents in the form that it reads, by a plan.
+
+    As :func:`tune_on_documents`, which is this for the AWD-LSTM. Introduced in
+    the chapter *How to fine-tune BERT*.
+
+    Args:
+        model: tuned in place.
+        train: documents to learn from, with labels.
+        plan: from the number of batches per epoch to stages over the groups.
+        ratio: as :func:`ulmfit_lib.training.groups.discriminative_lrs` takes it.
+        batches: batch size, token budget, seed of the order.
+        valid: documents to measure after every epoch.
+        steps: optimizer, penalties, clipping.
+        quiet: show nothing.
+        cbs: further fastai callbacks.
+
+    Returns:
+        One row per epoch (stage, epoch, train_loss, valid_loss, accuracy).
+
+    Raises:
+        ValueError: fewer than two documents.
+    """
+    loader = TextLoader(train, batches, shuffle=True)
+    held_out = TextLoader(valid, BatchConfig(128, max_tokens=batches.max_tokens))
+    dls = DataLoaders(loader, held_out, device=_device_of(model))
     learn = classifier_learner(
         model,
         dls,
@@ -165,7 +211,7 @@ def tune_on_documents(
         opt_func=adam(steps.betas, steps.weight_decay),
     )
     learn.add_cbs([BFloat16()] if steps.bfloat16 else [])
-    return fit_stages(learn, plan(len(train)), ratio, cbs)
+    return fit_stages(learn, plan(len(loader)), ratio, cbs)
 
 
 def check_labels(labels: Sequence[int], n_classes: int) -> None:

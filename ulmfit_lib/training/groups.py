@@ -14,7 +14,9 @@ from torch import nn
 
 from ulmfit_lib.models.awd_lstm import LanguageModel
 from ulmfit_lib.models.classifier import TextClassifier
+from ulmfit_lib.models.encoder_classifier import EncoderClassifier
 
+Classifier = TextClassifier | EncoderClassifier  # both know their layer groups
 Group = list[nn.Parameter]
 Ratio = float | tuple[float, ...]  # lr of a group over that of the one above; or one factor a group
 
@@ -33,8 +35,8 @@ def lm_groups(model: LanguageModel) -> list[Group]:
     return [*_layers(model.encoder.layers), tied_ends]
 
 
-def classifier_groups(model: TextClassifier) -> list[Group]:
-    """``[embedding, lstm1, ..., lstmL, head]`` of a text classifier.
+def classifier_groups(model: Classifier) -> list[Group]:
+    """``[embedding, layer1, ..., layerL, head]`` of a text classifier.
 
     Usable as a ``splitter`` of fastai's ``Learner``. Introduced in the
     chapter *FitLaM*.
@@ -74,7 +76,7 @@ def discriminative_lrs(lr_max: float, n_groups: int, ratio: Ratio) -> list[float
 
 
 def layerwise_groups(
-    model: LanguageModel | TextClassifier, base_lr: float, ratio: float
+    model: LanguageModel | Classifier, base_lr: float, ratio: float
 ) -> list[dict[str, Any]]:
     """Parameter groups with their learning rates, as any torch optimizer takes them.
 
@@ -133,9 +135,9 @@ def _layers(modules: Iterable[nn.Module]) -> list[Group]:
 def _groups_of(model: nn.Module) -> list[Group]:
     if isinstance(model, LanguageModel):
         return lm_groups(model)
-    if isinstance(model, TextClassifier):
+    if isinstance(model, Classifier):
         return classifier_groups(model)
     raise TypeError(
         f"no layer groups are known for {type(model).__name__}: "
-        "pass a LanguageModel or a TextClassifier"
+        "pass a LanguageModel, a TextClassifier or an EncoderClassifier"
     )

@@ -29,6 +29,7 @@ from ulmfit_lib.models.classifier import ClassifierOutput, TextClassifier
 from ulmfit_lib.text.batches import TextLoader
 from ulmfit_lib.training.groups import (
     ULMFIT_RATIO,
+    Classifier,
     Ratio,
     check_partition,
     classifier_groups,
@@ -130,7 +131,7 @@ def language_model_learner(
 
 
 def classifier_learner(
-    model: TextClassifier,
+    model: Classifier,
     dls: DataLoaders,
     *,
     alpha: float = 0.0,
@@ -346,11 +347,11 @@ def _learner(
     return learn
 
 
-def _check_outputs(model: TextClassifier, alpha: float, beta: float) -> None:
-    if not model.config.return_outputs:
+def _check_outputs(model: Classifier, alpha: float, beta: float) -> None:
+    if not isinstance(model, TextClassifier) or not model.config.return_outputs:
         raise ValueError(
             f"alpha={alpha}, beta={beta} need the hidden states, and this model returns logits "
-            "alone: build it with ClassifierConfig(return_outputs=True)"
+            "alone: give a TextClassifier built with ClassifierConfig(return_outputs=True)"
         )
 
 
