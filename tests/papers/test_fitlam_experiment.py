@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from ulmfit_lib.papers import experiments
 from ulmfit_lib.papers.fitlam import LMTuning
-from ulmfit_lib.papers.fitlam_experiment import BOTH, Study, arms, sizes, unlabelled_texts
+from ulmfit_lib.papers.fitlam_experiment import BOTH, FitlamStudy, arms, sizes
 from ulmfit_lib.study.records import EVALUATION
 from ulmfit_lib.study.scale import Scale
+from ulmfit_lib.study.task_study import unlabelled_texts
 from ulmfit_lib.text.corpus import Corpus, Split
 from ulmfit_lib.text.tokenizer import load_tokenizer
 
@@ -29,7 +29,8 @@ def corpus():
 @pytest.fixture(scope="module")
 def study():
     task = corpus()
-    return Study(task, unlabelled_texts(task) * 20, SMOKE, load_tokenizer(), LMTuning(epochs=1))
+    texts = unlabelled_texts(task) * 20
+    return FitlamStudy(task, texts, SMOKE, load_tokenizer(), LMTuning(epochs=1))
 
 
 def test_the_arms_differ_in_one_thing_each():
@@ -49,8 +50,8 @@ def test_the_arms_differ_in_one_thing_each():
 @pytest.mark.parametrize("name", ["scratch/4", "tfidf/4", "direction=both"])
 def test_a_cell_predicts_every_test_example(study, name):
     result = study.run(arms(SMOKE)[name], seed=0)
-    assert len(result.predictions) == len(study.gold) == 20
-    share = sum(p == g for p, g in zip(result.predictions, study.gold, strict=True)) / 20
+    assert len(result.predictions) == len(study.test.labels) == 20
+    share = sum(p == g for p, g in zip(result.predictions, study.test.labels, strict=True)) / 20
     assert result.metrics["accuracy"] == pytest.approx(share)
 
 
@@ -61,21 +62,8 @@ def test_one_language_model_serves_all_arms_of_a_seed(study):
 
 def test_only_the_evaluation_touches_the_test_split(study):
     for arm in arms(SMOKE).values():
-        stages = {t.stage for t in study._touched(arm) if t.split == "test"}
+        stages = {t.stage for t in study.touched(arm) if t.split == "test"}
         assert stages == {EVALUATION}
-        labelled = [t for t in study._touched(arm) if t.stage == "LM fine-tuning"]
+        labelled = [t for t in study.touched(arm) if t.stage == "LM fine-tuning"]
         assert all(not t.labels for t in labelled)
         assert bool(labelled) == (arm.start == "pretrained+lm")
-
-
-def test_the_language_model_reads_no_test_text():
-    task = corpus()
-    assert not set(unlabelled_texts(task)) & set(task.splits["test"].texts) - set(
-        task.splits["train"].texts
-    )
-    assert "more" in unlabelled_texts(task)
-
-
-def test_an_unknown_paper_is_named():
-    with pytest.raises(ValueError, match=r"paper='bert' has no recorded experiment.*fitlam"):
-        experiments.find("bert")

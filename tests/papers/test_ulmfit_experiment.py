@@ -10,7 +10,7 @@ import torch
 
 from ulmfit_lib.models.awd_lstm import AWDLSTM, AWDLSTMConfig, LanguageModel
 from ulmfit_lib.models.pooling import masked_concat_pool
-from ulmfit_lib.papers import experiments, ulmfit_experiment
+from ulmfit_lib.papers import ulmfit_experiment
 from ulmfit_lib.papers.ulmfit import CLASSIFIER_VARIANTS, LM_VARIANTS, classifier_plan
 from ulmfit_lib.papers.ulmfit_experiment import (
     BASELINES,
@@ -29,11 +29,13 @@ from ulmfit_lib.papers.ulmfit_experiment import (
 )
 from ulmfit_lib.study.records import EVALUATION
 from ulmfit_lib.study.scale import Scale
+from ulmfit_lib.study.task_study import LabelledTexts
 from ulmfit_lib.text.batches import begin_document
 from ulmfit_lib.text.corpus import Corpus, Split
 from ulmfit_lib.text.tokenizer import load_tokenizer
 
 SMOKE, LAPTOP = sizes(Scale.SMOKE), sizes(Scale.LAPTOP)
+FEW = LabelledTexts(("a list", "a number", "one list", "one number"), (0, 1, 0, 1))
 
 
 def tiny_model(direction: str) -> LanguageModel:
@@ -124,8 +126,8 @@ def test_short_text_is_read_more_often() -> None:
 def test_a_cell_predicts_every_test_example(study: UlmfitStudy, name: str) -> None:
     arm = arms(study.size)[name]
     result = study.run(arm, seed=0)
-    assert len(result.predictions) == len(study.gold) == 10
-    right = np.equal(result.predictions, study.gold)
+    assert len(result.predictions) == len(study.test.labels) == 10
+    right = np.equal(result.predictions, study.test.labels)
     assert result.metrics["accuracy"] == pytest.approx(right.mean())
     has_epochs = arm.start not in BASELINES
     assert bool(result.curves) == has_epochs
@@ -137,11 +139,10 @@ def test_a_cell_predicts_every_test_example(study: UlmfitStudy, name: str) -> No
 def test_tuned_models_serve_the_arms_of_a_seed_and_are_then_forgotten(study: UlmfitStudy) -> None:
     arm = Arm(2, "semi-supervised")
     study.run(arm, seed=0)
-    one = study.encoder(arm, "forward", [0, 1], 0)
-    assert study.encoder(replace(arm, classifier="last"), "forward", [0, 1], 0) is one
-    assert study.encoder(replace(arm, lm="full"), "forward", [0, 1], 0) is not one
-    study.run(Arm(2, "TF-IDF"), seed=1)
-    assert study.encoder(arm, "forward", [0, 1], 1) is not one
+    one = study.encoder(arm, "forward", FEW, 0)
+    assert study.encoder(replace(arm, classifier="last"), "forward", FEW, 0) is one
+    assert study.encoder(replace(arm, lm="full"), "forward", FEW, 0) is not one
+    assert study.encoder(arm, "forward", FEW, 1) is not one
 
 
 def test_only_the_labelled_texts_reach_a_supervised_language_model(
@@ -154,9 +155,8 @@ def test_only_the_labelled_texts_reach_a_supervised_language_model(
         return tiny_model("forward"), None
 
     monkeypatch.setattr(ulmfit_experiment, "tune_language_model", tune)
-    study.run(Arm(2, "TF-IDF"), seed=5)  # forget
     for start in ("supervised", "semi-supervised", "task text only"):
-        study.encoder(Arm(2, start), "forward", [0, 1, 2, 3], 5)
+        study.encoder(Arm(2, start), "forward", FEW, 5)
     assert [n for n, _ in seen] == [4, SMOKE.lm_documents, SMOKE.lm_documents]
     pretrained = tiny_model("forward").decoder_bias.shape
     weights = [start.encoder.layers[0].weight_ih for _, start in seen]  # type: ignore[attr-defined]
@@ -195,20 +195,3 @@ def test_an_untrained_language_model_follows_its_seed() -> None:
     one, two, other = (untrained_language_model(like, seed) for seed in (1, 1, 2))
     weights = [m.encoder.layers[0].weight_ih for m in (one, two, other)]
     assert torch.equal(weights[0], weights[1]) and not torch.equal(weights[0], weights[2])
-
-
-def test_the_experiment_is_registered() -> None:
-    assert experiments.find("ulmfit") is ulmfit_experiment.run
-
-
-def test_the_whole_study_is_recorded_and_taken_up_again(
-    tmp_path: object, monkeypatch: pytest.MonkeyPatch, study: UlmfitStudy
-) -> None:
-    chosen = {name: arms(study.size)[name] for name in ("scratch/2", "TF-IDF/2")}
-    monkeypatch.setattr(ulmfit_experiment, "arms", lambda size: chosen)
-    monkeypatch.setattr(ulmfit_experiment, "_study", lambda task, scale: study)
-    said: list[str] = []
-    record = ulmfit_experiment.run("toy", tmp_path, report=said.append)  # type: ignore[arg-type]
-    assert record.experiment == "ulmfit-toy-smoke" and set(record.arms) == set(chosen)
-    again = ulmfit_experiment.run("toy", tmp_path, report=said.append)  # type: ignore[arg-type]
-    assert again.arms == record.arms

@@ -6,15 +6,17 @@ Introduced in the chapter *FitLaM*.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 from ulmfit_lib.papers import fitlam_experiment, ulmfit_experiment
 from ulmfit_lib.study.records import RunRecord
+from ulmfit_lib.study.task_study import BuildStudy, record_study
 
 Runner = Callable[[str, str | Path, int], RunRecord]  # (task, folder, workers) -> record
-RUNNERS: Mapping[str, Runner] = {
-    "fitlam": fitlam_experiment.run,
-    "ulmfit": ulmfit_experiment.run,
+STUDIES: Mapping[str, BuildStudy] = {
+    "fitlam": fitlam_experiment.study,
+    "ulmfit": ulmfit_experiment.study,
 }
 
 
@@ -24,6 +26,6 @@ def find(paper: str) -> Runner:
     Raises:
         ValueError: no such paper; the message names those there are.
     """
-    if paper not in RUNNERS:
-        raise ValueError(f"paper={paper!r} has no recorded experiment: one of {sorted(RUNNERS)}")
-    return RUNNERS[paper]
+    if paper not in STUDIES:
+        raise ValueError(f"paper={paper!r} has no recorded experiment: one of {sorted(STUDIES)}")
+    return partial(record_study, paper, STUDIES[paper])

@@ -10,9 +10,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
-from functools import cache
-from pathlib import Path
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -21,14 +19,9 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 from ulmfit_lib.models.awd_lstm import AWDLSTM, NO_DROPOUT, LanguageModel
-from ulmfit_lib.models.classifier import (
-    TextClassifier,
-    average_probabilities,
-    classifier_encoder,
-)
-from ulmfit_lib.models.pretrained import load_language_model, weight_hashes
+from ulmfit_lib.models.classifier import TextClassifier, classifier_encoder
+from ulmfit_lib.models.pretrained import load_language_model
 from ulmfit_lib.papers.fitlam import untrained_encoder
-from ulmfit_lib.papers.fitlam_experiment import unlabelled_texts
 from ulmfit_lib.papers.ulmfit import (
     CLASSIFIER_VARIANTS,
     LM_VARIANTS,
@@ -44,10 +37,20 @@ from ulmfit_lib.papers.ulmfit import (
 )
 from ulmfit_lib.study.baselines import linear_probe, tfidf_logistic_regression
 from ulmfit_lib.study.doctor import has_fast_bfloat16
-from ulmfit_lib.study.experiments import Cell, Experiment, run_experiment
-from ulmfit_lib.study.records import EVALUATION, CellResult, RunRecord, Touched
-from ulmfit_lib.study.scale import Scale, current_scale, pick
-from ulmfit_lib.study.seeds import derive, few_labels, seed_everything
+from ulmfit_lib.study.records import Touched
+from ulmfit_lib.study.scale import Scale, pick
+from ulmfit_lib.study.seeds import derive, seed_everything
+from ulmfit_lib.study.task_study import (
+    Curves,
+    LabelledTexts,
+    StudyArm,
+    StudySizes,
+    TaskStudy,
+    labelled,
+    likeliest,
+    sample_texts,
+    unlabelled_texts,
+)
 from ulmfit_lib.text.batches import BatchConfig, TextDataset, TextLoader
 from ulmfit_lib.text.corpora import load, with_validation
 from ulmfit_lib.text.corpus import Corpus
@@ -68,25 +71,21 @@ MOST_LM_EPOCHS = 20  # however short the text
 
 
 @dataclass(frozen=True)
-class StudySizes:
-    """How large the study is; the dial changes nothing else. Introduced in the chapter *ULMFiT*."""
+class UlmfitSizes(StudySizes):
+    """How large this study is. Introduced in the chapter *ULMFiT*."""
 
-    seeds: int  # runs per arm
-    per_class: tuple[int, ...]  # labelled examples of each class, ascending
-    middle: int  # of each class, where the ablations are run
+    middle: int  # labelled examples of each class where the ablations are run
     lm_documents: int  # texts that a semi-supervised language model is tuned on
     lm_updates: int  # optimizer steps of the language model, at least, in whole epochs
     updates: int  # optimizer steps of the classifier, all stages, in whole epochs
     thaw_updates: int  # of each stage in which layers thaw
-    test_documents: int  # test examples, at most
     valid_documents: int  # held-out examples of the error by epoch, at most
 
 
 @dataclass(frozen=True)
-class Arm:
-    """One way to get a classifier from so many labels. Introduced in the chapter *ULMFiT*."""
+class Arm(StudyArm):
+    """One way to get a classifier. Introduced in the chapter *ULMFiT*."""
 
-    per_class: int  # labelled examples of each class
     start: str  # one of STARTS or BASELINES
     lm: str = LM_VARIANTS[-1]  # how the language model is tuned: one of LM_VARIANTS
     classifier: str = FULL_RECIPE  # one of CLASSIFIER_VARIANTS, or SCRATCH
@@ -94,27 +93,18 @@ class Arm:
     directions: tuple[str, ...] = DIRECTIONS[:1]  # models whose probabilities are averaged
 
 
-def sizes(scale: Scale | None = None) -> StudySizes:
+def sizes(scale: Scale | None = None) -> UlmfitSizes:
     """The study's sizes at ``scale``, by default the dial's."""
+    many = (5, 10, 25, 50, 100, 250, 500, 1000, 2500)
     return pick(
-        smoke=StudySizes(1, (2, 4), 4, 20, 2, 8, 1, 60, 20),
-        laptop=StudySizes(5, (5, 10, 20, 50, 100, 200), 50, 3000, 150, 200, 20, 2000, 300),
-        paper=StudySizes(
-            5,
-            (5, 10, 25, 50, 100, 250, 500, 1000, 2500),
-            250,
-            50_000,
-            3000,
-            2000,
-            200,
-            25_000,
-            2500,
-        ),
+        smoke=UlmfitSizes(1, (2, 4), 60, 4, 20, 2, 8, 1, 20),
+        laptop=UlmfitSizes(5, (5, 10, 20, 50, 100, 200), 2000, 50, 3000, 150, 200, 20, 300),
+        paper=UlmfitSizes(5, many, 25_000, 250, 50_000, 3000, 2000, 200, 2500),
         scale=scale,
     )
 
 
-def fitting(size: StudySizes, labels: Sequence[int]) -> StudySizes:
+def fitting(size: UlmfitSizes, labels: Sequence[int]) -> UlmfitSizes:
     """``size`` without the numbers of labels that the smallest class has not.
 
     Introduced in the chapter *ULMFiT*.
@@ -133,7 +123,7 @@ def fitting(size: StudySizes, labels: Sequence[int]) -> StudySizes:
     return replace(size, per_class=kept, middle=min(size.middle, kept[-1]))
 
 
-def recipe(size: StudySizes, bfloat16: bool = False) -> Recipe:
+def recipe(size: UlmfitSizes, bfloat16: bool = False) -> Recipe:
     """The paper's recipe for the shipped models: the base of every variant.
 
     The head's rate is twice the paper's and the dropouts are smaller, as in
@@ -172,7 +162,7 @@ def classifier_config(arm: Arm, base: ClassifierTuning) -> ClassifierTuning:
     return classifier_variant(arm.classifier, base)
 
 
-def arms(size: StudySizes) -> dict[str, Arm]:
+def arms(size: UlmfitSizes) -> dict[str, Arm]:
     """Every arm of the study by name: learning curves, then one group per table of the paper.
 
     Introduced in the chapter *ULMFiT*.
@@ -196,12 +186,12 @@ def arms(size: StudySizes) -> dict[str, Arm]:
     return found
 
 
-class UlmfitStudy:
-    """The study's data, and one function that runs a cell.
+class UlmfitStudy(TaskStudy[Arm]):
+    """The study's data, and how an arm is trained.
 
     A language model tuned for a direction and variant serves every arm of its
-    seed; so do the answers of one and the same classifier. When another seed
-    comes they are forgotten. Introduced in the chapter *ULMFiT*.
+    seed; so do the answers of one and the same classifier. Introduced in the
+    chapter *ULMFiT*.
 
     Args:
         task: labelled texts with splits "train", "valid" and "test".
@@ -213,68 +203,43 @@ class UlmfitStudy:
         load_model: a pre-trained language model by direction.
     """
 
+    size: UlmfitSizes
+
     def __init__(
         self,
         task: Corpus,
         unlabelled: Sequence[str],
-        size: StudySizes,
+        size: UlmfitSizes,
         tokenizer: Tokenizer,
         base: Recipe,
         load_model: Callable[[str], LanguageModel] = load_language_model,
     ) -> None:
-        self.task, self.tokenizer, self.base, self.load_model = task, tokenizer, base, load_model
-        self.train_texts, self.train_labels = labelled(task, "train")
-        test_texts, test_labels = labelled(task, "test")
-        valid_texts, valid_labels = labelled(task, "valid")
-        self.size = fitting(size, self.train_labels)
-        self.test_texts = test_texts[: size.test_documents]
-        self.gold = test_labels[: size.test_documents]
-        self.test_documents = encode(tokenizer, self.test_texts)
-        few = slice(size.valid_documents)
-        self.valid = encode(tokenizer, valid_texts[few]), valid_labels[few]
-        self.unlabelled = unlabelled
-        self._seed = 0
-        self._models: dict[tuple[str, str, int, str], LanguageModel] = {}
-        self._answers: dict[Arm, tuple[Tensor, list[dict[str, float]]]] = {}
+        size = fitting(size, labelled(task, "train").labels)
+        super().__init__(task, size, arms(size), {"recipe": base})
+        self.unlabelled, self.tokenizer, self.base = unlabelled, tokenizer, base
+        self.load_model = load_model
+        self.test_documents = encode(tokenizer, self.test.texts)
+        held_out = labelled(task, "valid", size.valid_documents)
+        self.valid = encode(tokenizer, held_out.texts), held_out.labels
 
-    def run(self, arm: Arm, seed: int) -> CellResult:
-        """Train ``arm`` with ``seed`` and predict the test set."""
-        if seed != self._seed:  # cells come seed by seed: what an earlier one made is done with
-            self._seed, self._models, self._answers = seed, {}, {}
-        rows = few_labels(self.train_labels, arm.per_class, seed)
-        curves: dict[str, list[float]] = {}
-        if arm.start in BASELINES:
-            predictions = self._baseline(arm.start, rows)
-        else:
-            answers = [self._classifier(arm, d, rows, seed) for d in arm.directions]
-            single = [p for p, _ in answers]
-            mean = single[0] if len(single) == 1 else average_probabilities(*single)
-            predictions = [int(i) for i in mean.argmax(dim=1)]
-            curves = self._curves(arm, answers[0][1])
-        accuracy = float(np.mean(np.equal(predictions, self.gold)))
-        return CellResult({"accuracy": accuracy}, tuple(predictions), curves, self.touched(arm))
-
-    def encoder(self, arm: Arm, direction: str, rows: Sequence[int], seed: int) -> AWDLSTM:
-        """Where the classifier of ``arm`` starts.
+    def answer(self, arm: Arm, shown: LabelledTexts, seed: int) -> tuple[Sequence[int], Curves]:
+        """Train ``arm`` and classify the test set.
 
         Args:
-            arm: names the start.
-            direction: "forward" or "backward".
-            rows: positions of the labelled examples.
+            arm: one of :func:`arms`.
+            shown: the labelled examples.
             seed: the run's seed.
         """
-        if arm.start == "scratch":
-            return untrained_encoder(self.load_model(direction).encoder.config, seed)
-        if arm.start == "pre-trained":
-            return self.load_model(direction).encoder
-        own_text = arm.start == "supervised"
-        key = (arm.start, arm.lm, arm.per_class if own_text else 0, direction)
-        if key not in self._models:
-            self._models[key] = self._tuned(arm, direction, rows if own_text else None, seed)
-        return self._models[key].encoder
+        if arm.start == "TF-IDF":
+            return tfidf_logistic_regression(shown.texts, shown.labels, self.test.texts), {}
+        if arm.start == "frozen encoder":
+            return self._linear_probe(shown), {}
+        answers = [self._classifier(arm, d, shown, seed) for d in arm.directions]
+        curves = _curves(answers[0][1]) if self._has_curve(arm) else {}
+        return likeliest([p for p, _ in answers]), curves
 
-    def touched(self, arm: Arm) -> tuple[Touched, ...]:
-        """What each stage of ``arm`` is shown."""
+    def stages(self, arm: Arm) -> tuple[Touched, ...]:
+        """What each training stage of ``arm`` is shown."""
         tuned = arm.start in ("task text only", "supervised", "semi-supervised")
         stages = [Touched("LM fine-tuning", "train", True, False)] if tuned else []
         stages.append(Touched("classifier", "train", True, True))
@@ -282,68 +247,74 @@ class UlmfitStudy:
             stages.append(Touched("choice of learning rates", "valid", True, True))
             if self._has_curve(arm):
                 stages.append(Touched("error by epoch", "valid", True, True))
-        return (*stages, Touched(EVALUATION, "test", True, True))
+        return tuple(stages)
+
+    def encoder(self, arm: Arm, direction: str, shown: LabelledTexts, seed: int) -> AWDLSTM:
+        """Where the classifier of ``arm`` starts.
+
+        Args:
+            arm: names the start.
+            direction: "forward" or "backward".
+            shown: the labelled examples.
+            seed: the run's seed; its tuned models are kept.
+        """
+        if arm.start == "scratch":
+            return untrained_encoder(self.load_model(direction).encoder.config, seed)
+        if arm.start == "pre-trained":
+            return self.load_model(direction).encoder
+        own_text = arm.start == "supervised"
+        key = (arm.start, arm.lm, arm.per_class if own_text else 0, direction)
+        return self.once(seed, key, lambda: self._tuned(arm, direction, shown, seed)).encoder
 
     def _has_curve(self, arm: Arm) -> bool:
         """Where the ablations are run, the error on held-out text is measured after every epoch."""
         return arm.per_class == self.size.middle
 
-    def _curves(self, arm: Arm, history: list[dict[str, float]]) -> dict[str, list[float]]:
-        if not self._has_curve(arm):
-            return {}
-        return {
-            "stage": [row["stage"] for row in history],
-            "train_loss": [row["train_loss"] for row in history],
-            "valid_loss": [row["valid_loss"] for row in history],
-            "valid_error": [1 - row["accuracy"] for row in history],
-        }
-
-    def _baseline(self, name: str, rows: Sequence[int]) -> list[int]:
-        texts = [self.train_texts[i] for i in rows]
-        labels = [self.train_labels[i] for i in rows]
-        if name == "TF-IDF":
-            return tfidf_logistic_regression(texts, labels, self.test_texts)
+    def _linear_probe(self, shown: LabelledTexts) -> list[int]:
         encoder = self.load_model(DIRECTIONS[0]).encoder
-        documents = encode(self.tokenizer, texts)
-        features = [pooled_features(encoder, d) for d in (documents, self.test_documents)]
-        return linear_probe(features[0], labels, features[1])
+        features = pooled_features(encoder, encode(self.tokenizer, shown.texts))
+        return linear_probe(features, shown.labels, pooled_features(encoder, self.test_documents))
 
     def _classifier(
-        self, arm: Arm, direction: str, rows: Sequence[int], seed: int
+        self, arm: Arm, direction: str, shown: LabelledTexts, seed: int
     ) -> tuple[Tensor, list[dict[str, float]]]:
         """Test probabilities (N, C) and epochs, trained once per distinct arm of a seed."""
-        key = replace(arm, directions=(direction,))
-        if key not in self._answers:
+
+        def train() -> tuple[Tensor, list[dict[str, float]]]:
             model, history = tune_classifier(
-                self.encoder(arm, direction, rows, seed),
-                encode(self.tokenizer, [self.train_texts[i] for i in rows]),
-                [self.train_labels[i] for i in rows],
+                self.encoder(arm, direction, shown, seed),
+                encode(self.tokenizer, shown.texts),
+                shown.labels,
                 len(self.task.label_names),
                 classifier_config(arm, self.base.classifier),
                 direction,
                 seed,
                 self.valid if self._has_curve(arm) else None,
             )
-            answers = class_probabilities(model, self.test_documents, direction)
-            self._answers[key] = answers, history
-        return self._answers[key]
+            return class_probabilities(model, self.test_documents, direction), history
 
-    def _tuned(
-        self, arm: Arm, direction: str, rows: Sequence[int] | None, seed: int
-    ) -> LanguageModel:
-        """A language model tuned on the texts in ``rows``, or on the unlabelled ones."""
-        if rows is None:
-            rng = np.random.default_rng(derive(seed, "unlabelled"))
-            chosen = rng.permutation(len(self.unlabelled))[: self.size.lm_documents]
-            texts = [self.unlabelled[i] for i in chosen]
-        else:
-            texts = [self.train_texts[i] for i in rows]
+        return self.once(seed, replace(arm, directions=(direction,)), train)
+
+    def _tuned(self, arm: Arm, direction: str, shown: LabelledTexts, seed: int) -> LanguageModel:
+        """A language model tuned on the texts of ``shown``, or on the unlabelled ones."""
+        few = arm.start == "supervised"
+        texts = shown.texts if few else sample_texts(self.unlabelled, self.size.lm_documents, seed)
         documents = encode(self.tokenizer, texts)
         start = self.load_model(direction)
         if arm.start == "task text only":
             start = untrained_language_model(start, seed)
         config = lm_config(documents, lm_variant(arm.lm, self.base.lm), self.size.lm_updates)
         return tune_language_model(documents, direction, config, seed, start=start)[0]
+
+
+def _curves(history: Sequence[dict[str, float]]) -> Curves:
+    """The epochs of a classifier, as the record keeps them."""
+    return {
+        "stage": [row["stage"] for row in history],
+        "train_loss": [row["train_loss"] for row in history],
+        "valid_loss": [row["valid_loss"] for row in history],
+        "valid_error": [1 - row["accuracy"] for row in history],
+    }
 
 
 def lm_config(documents: Documents, config: LMTuning, updates: int) -> LMTuning:
@@ -391,81 +362,17 @@ def pooled_features(encoder: AWDLSTM, documents: Documents) -> NDArray[np.float3
     return loader.in_dataset_order(rows).numpy()
 
 
-def labelled(task: Corpus, split: str) -> tuple[tuple[str, ...], list[int]]:
-    """Texts and classes of a split.
+def study(task_name: str, scale: Scale) -> UlmfitStudy:
+    """The study of a task; without a validation split a tenth of the training set becomes one.
 
     Introduced in the chapter *ULMFiT*.
 
     Args:
-        task: a classification task.
-        split: name of one of its splits.
-
-    Raises:
-        ValueError: there is no such split, or it has no labels.
+        task_name: a corpus with splits "train" and "test".
+        scale: sets the sizes.
     """
-    found = task.splits.get(split)
-    if found is None or found.labels is None:
-        raise ValueError(f"{task.name} has no labelled split {split!r}: the study needs one")
-    return found.texts, [int(y) for y in found.labels]
-
-
-@cache
-def _study(task_name: str, scale: Scale) -> UlmfitStudy:
-    """The study of a process: its data and tuned models serve all cells that run there."""
     task, size = load(task_name), sizes(scale)
     if "valid" not in task.splits:
         task = with_validation(task, 0.1, seed=0)
     base = recipe(size, has_fast_bfloat16())
     return UlmfitStudy(task, unlabelled_texts(task), size, load_tokenizer(), base)
-
-
-@dataclass(frozen=True)
-class _RunCell:
-    """Runs a cell of the study, in whichever process it is called."""
-
-    task_name: str
-    scale: Scale
-
-    def __call__(self, cell: Cell) -> CellResult:
-        study = _study(self.task_name, self.scale)
-        return study.run(arms(study.size)[cell.arm], cell.seed)
-
-
-def run(
-    task_name: str = "pydocs-roles",
-    folder: str | Path = "runs-local",
-    workers: int = 1,
-    report: Callable[[str], None] = print,
-) -> RunRecord:
-    """Run the study at the dial's scale and write ``folder/ulmfit-SCALE.json``.
-
-    Interrupted, it goes on where it stopped. Introduced in the chapter
-    *ULMFiT*.
-
-    Args:
-        task_name: a corpus with splits "train" and "test".
-        folder: where the record goes.
-        workers: processes that share the seeds.
-        report: takes one line of progress per cell.
-    """
-    scale = current_scale()
-    study = _study(task_name, scale)
-    by_name = arms(study.size)
-    suffix = scale.value if task_name == "pydocs-roles" else f"{task_name}-{scale.value}"
-    experiment = Experiment(
-        paper="ulmfit",
-        name=f"ulmfit-{suffix}",
-        scale=scale,
-        config={
-            "task": task_name,
-            "sizes": asdict(study.size),
-            "recipe": asdict(study.base),
-            "arms": {name: asdict(arm) for name, arm in by_name.items()},
-        },
-        cells=[Cell(name, seed) for seed in range(study.size.seeds) for name in by_name],
-        gold=study.gold,
-        label_names=study.task.label_names,
-        data_hashes={study.task.name: study.task.fingerprint},
-        weight_hashes={name: actual for name, (actual, _) in weight_hashes().items()},
-    )
-    return run_experiment(experiment, _RunCell(task_name, scale), folder, report, workers)

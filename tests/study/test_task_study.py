@@ -1,0 +1,132 @@
+"""A study scores what its arms answer, shares what it may, and is recorded whole."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from ulmfit_lib.study import task_study
+from ulmfit_lib.study.records import EVALUATION, RunRecord, Touched, load_record
+from ulmfit_lib.study.scale import Scale
+from ulmfit_lib.study.task_study import (
+    Curves,
+    LabelledTexts,
+    StudyArm,
+    StudySizes,
+    TaskStudy,
+    labelled,
+    likeliest,
+    record_study,
+    sample_texts,
+    unlabelled_texts,
+)
+from ulmfit_lib.text.corpus import Corpus, Split
+
+TRAIN = Split(("a 0", "b 1", "c 0", "d 1", "e 0", "f 1"), (0, 1, 0, 1, 0, 1))
+TEST = Split(("g 0", "h 1", "i 0", "j 1"), (0, 1, 0, 1))
+TASK = Corpus(
+    "toy", {"train": TRAIN, "test": TEST, "unsup": Split(("more",))}, ("even", "odd"), "", "", ""
+)
+
+
+@dataclass(frozen=True)
+class Guess(StudyArm):
+    """Always answers with one class."""
+
+    label: int
+
+
+@dataclass(frozen=True)
+class Settings:
+    temperature: float
+
+
+class Guesses(TaskStudy[Guess]):
+    """Keeps the examples that each run was shown."""
+
+    def __init__(self, task: Corpus = TASK) -> None:
+        arms = {"zero": Guess(1, 0), "one": Guess(2, 1)}
+        super().__init__(task, StudySizes(2, (1, 2), 3), arms, {"how": Settings(0.5)})
+        self.seen: list[LabelledTexts] = []
+
+    def answer(self, arm: Guess, shown: LabelledTexts, seed: int) -> tuple[Sequence[int], Curves]:
+        self.seen.append(shown)
+        return [arm.label] * len(self.test.texts), {"seed": [seed]}
+
+    def stages(self, arm: Guess) -> Sequence[Touched]:
+        return [Touched("classifier", "train", True, True)]
+
+
+def guesses(task_name: str, scale: Scale) -> Guesses:
+    return Guesses(replace(TASK, name=task_name))
+
+
+def test_a_run_is_shown_few_labels_and_scored_on_the_test_set() -> None:
+    study = Guesses()
+    result = study.run(study.arms["one"], seed=7)
+    assert result.metrics["accuracy"] == pytest.approx(1 / 3)
+    assert result.predictions == (1, 1, 1) and result.curves == {"seed": [7]}
+    (shown,) = study.seen
+    assert sorted(shown.labels) == [0, 0, 1, 1] and set(shown.texts) <= set(TRAIN.texts)
+    assert [int(text[-1]) for text in shown.texts] == list(shown.labels)
+    assert [t.stage for t in result.touched if t.split == "test"] == [EVALUATION]
+
+
+def test_what_is_made_once_serves_one_seed() -> None:
+    study, made = Guesses(), [object() for _ in range(3)]
+    left = iter(made)
+    assert study.once(0, "model", lambda: next(left)) is made[0]
+    assert study.once(0, "model", lambda: next(left)) is made[0]
+    assert study.once(0, "other", lambda: next(left)) is made[1]
+    assert study.once(1, "model", lambda: next(left)) is made[2]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_study_is_recorded_and_taken_up_again(tmp_path: Path, workers: int) -> None:
+    def record() -> RunRecord:
+        return record_study("guess", guesses, "toy", tmp_path, workers, said.append)
+
+    said: list[str] = []
+    first = record()
+    assert first.experiment == "guess-toy-smoke" and len(said) == 4
+    assert {arm: list(first.cells(arm)) for arm in first.arms} == {"zero": [0, 1], "one": [0, 1]}
+    assert first.gold == (0, 1, 0) and first.data_hashes == {"toy": TASK.fingerprint}
+    assert first.config == {
+        "task": "toy",
+        "sizes": {"seeds": 2, "per_class": [1, 2], "test_documents": 3},
+        "how": {"temperature": 0.5},
+        "arms": {"zero": {"per_class": 1, "label": 0}, "one": {"per_class": 2, "label": 1}},
+    }
+    assert record() == load_record("guess-toy-smoke", tmp_path) and len(said) == 4
+
+
+def test_the_books_own_task_needs_no_name_in_the_record(tmp_path: Path) -> None:
+    record = record_study("guess", guesses, folder=tmp_path, report=lambda _: None)
+    assert record.experiment == "guess-smoke" and record.config["task"] == task_study.DEFAULT_TASK
+
+
+@pytest.mark.parametrize("split", ["unsup", "valid"])
+def test_a_task_without_labels_is_refused(split: str) -> None:
+    with pytest.raises(ValueError, match=f"toy has no labelled split '{split}'"):
+        labelled(TASK, split)
+
+
+def test_language_models_read_no_test_text() -> None:
+    assert unlabelled_texts(TASK) == (*TRAIN.texts, "more")
+
+
+def test_texts_are_drawn_by_the_seed() -> None:
+    texts = [str(i) for i in range(50)]
+    assert sample_texts(texts, 5, 1) == sample_texts(texts, 50, 1)[:5]
+    assert sorted(sample_texts(texts, 99, 1)) == sorted(texts)
+    assert sample_texts(texts, 5, 1) != sample_texts(texts, 5, 2)
+
+
+def test_two_models_are_averaged() -> None:
+    forward, backward = torch.tensor([[0.6, 0.4]]), torch.tensor([[0.1, 0.9]])
+    assert likeliest([forward]) == [0]
+    assert likeliest([forward, backward]) == [1]

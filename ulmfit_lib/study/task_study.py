@@ -1,0 +1,258 @@
+"""A paper's study of one labelled task: arms that share data, seeds and test set, and its record.
+
+:class:`TaskStudy` holds the data and scores the answers, :func:`record_study` writes the run
+record. A paper's experiment module says its sizes, its arms, and how one of them answers the test
+set. Introduced in the chapter *FitLaM*.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+from torch import Tensor
+
+from ulmfit_lib.models.classifier import average_probabilities
+from ulmfit_lib.models.pretrained import weight_hashes
+from ulmfit_lib.study.experiments import Cell, Experiment, run_experiment
+from ulmfit_lib.study.records import EVALUATION, CellResult, RunRecord, Touched
+from ulmfit_lib.study.scale import Scale, current_scale
+from ulmfit_lib.study.seeds import derive, few_labels
+from ulmfit_lib.text.corpora import load
+from ulmfit_lib.text.corpus import Corpus
+
+DEFAULT_TASK = "pydocs-roles"  # a record of another task has its name in the file name
+
+Curves = dict[str, list[float]]  # such as the error after every epoch
+
+
+@dataclass(frozen=True)
+class StudySizes:
+    """How large a study is; the dial changes nothing else. Introduced in the chapter *FitLaM*."""
+
+    seeds: int  # runs per arm
+    per_class: tuple[int, ...]  # labelled examples of each class, ascending
+    test_documents: int  # test examples, at most
+
+
+@dataclass(frozen=True)
+class StudyArm:
+    """One way to get a classifier from so many labels. Introduced in the chapter *FitLaM*."""
+
+    per_class: int  # labelled examples of each class
+
+
+@dataclass(frozen=True)
+class LabelledTexts:
+    """Texts with the class of each. Introduced in the chapter *FitLaM*."""
+
+    texts: tuple[str, ...]  # length N
+    labels: tuple[int, ...]  # length N
+
+    def take(self, rows: Sequence[int]) -> LabelledTexts:
+        """The examples at the positions ``rows``, in that order."""
+        return LabelledTexts(
+            tuple(self.texts[i] for i in rows), tuple(self.labels[i] for i in rows)
+        )
+
+
+Arm = TypeVar("Arm", bound=StudyArm)
+T = TypeVar("T")
+
+
+class TaskStudy(ABC, Generic[Arm]):
+    """A labelled task, and the arms that a paper compares on it.
+
+    A paper's study says in :meth:`answer` how an arm gets its answers, and in
+    :meth:`stages` what training was shown. Introduced in the chapter *FitLaM*.
+
+    Args:
+        task: labelled texts with splits "train" and "test".
+        size: how much of it to use.
+        arms: every arm by name.
+        settings: the study's other settings for the record, each a dataclass.
+
+    Raises:
+        ValueError: a split is missing or has no labels.
+    """
+
+    def __init__(
+        self, task: Corpus, size: StudySizes, arms: Mapping[str, Arm], settings: Mapping[str, Any]
+    ) -> None:
+        self.task, self.size, self.arms, self.settings = task, size, arms, settings
+        self.train = labelled(task, "train")
+        self.test = labelled(task, "test", size.test_documents)
+        self._seed, self._made = -1, dict[Hashable, Any]()
+
+    @abstractmethod
+    def answer(self, arm: Arm, shown: LabelledTexts, seed: int) -> tuple[Sequence[int], Curves]:
+        """Train ``arm``, then classify ``self.test``.
+
+        Args:
+            arm: one of ``self.arms``.
+            shown: the labelled examples that it may train on.
+            seed: of everything random.
+
+        Returns:
+            The class of each test example, and curves for the record.
+        """
+
+    @abstractmethod
+    def stages(self, arm: Arm) -> Sequence[Touched]:
+        """What each training stage of ``arm`` is shown."""
+
+    def run(self, arm: Arm, seed: int) -> CellResult:
+        """Train ``arm`` with ``seed`` on its few labels, and score it on the test set."""
+        shown = self.train.take(few_labels(self.train.labels, arm.per_class, seed))
+        predictions, curves = self.answer(arm, shown, seed)
+        accuracy = float(np.mean(np.equal(predictions, self.test.labels)))
+        return CellResult({"accuracy": accuracy}, tuple(predictions), curves, self.touched(arm))
+
+    def touched(self, arm: Arm) -> tuple[Touched, ...]:
+        """What each stage of ``arm`` is shown; the evaluation alone sees the test split."""
+        return (*self.stages(arm), Touched(EVALUATION, "test", True, True))
+
+    def once(self, seed: int, key: Hashable, make: Callable[[], T]) -> T:
+        """What arms of one seed share: made at the first call, forgotten when the seed changes.
+
+        Args:
+            seed: the run's seed.
+            key: tells apart what is shared.
+            make: makes it.
+        """
+        if seed != self._seed:  # cells come seed by seed: what an earlier one made is done with
+            self._seed, self._made = seed, {}
+        if key not in self._made:
+            self._made[key] = make()
+        return self._made[key]
+
+
+def labelled(task: Corpus, split: str, most: int | None = None) -> LabelledTexts:
+    """Texts and classes of a split.
+
+    Introduced in the chapter *FitLaM*.
+
+    Args:
+        task: a classification task.
+        split: name of one of its splits.
+        most: only the first so many; None: all.
+
+    Raises:
+        ValueError: there is no such split, or it has no labels.
+    """
+    found = task.splits.get(split)
+    if found is None or found.labels is None:
+        raise ValueError(f"{task.name} has no labelled split {split!r}: the study needs one")
+    return LabelledTexts(found.texts[:most], tuple(int(y) for y in found.labels[:most]))
+
+
+def unlabelled_texts(task: Corpus) -> tuple[str, ...]:
+    """Text for a language model: the task's own, without labels, never its test split.
+
+    For ``pydocs-roles`` the paragraphs of the same files' training part, of
+    which its sentences are a sample. Introduced in the chapter *FitLaM*.
+    """
+    source = load("pydocs") if task.name == "pydocs-roles" else task
+    texts = source.splits["train"].texts
+    return texts + (source.splits["unsup"].texts if "unsup" in source.splits else ())
+
+
+def sample_texts(texts: Sequence[str], most: int, seed: int) -> list[str]:
+    """At most ``most`` of ``texts``, drawn at random, in random order.
+
+    Introduced in the chapter *FitLaM*.
+
+    Args:
+        texts: such as :func:`unlabelled_texts`.
+        most: texts to draw.
+        seed: the run's seed.
+    """
+    order = np.random.default_rng(derive(seed, "unlabelled")).permutation(len(texts))
+    return [texts[i] for i in order[:most]]
+
+
+def likeliest(probabilities: Sequence[Tensor]) -> list[int]:
+    """The likeliest class of each document by one model, or by a forward and a backward one.
+
+    Introduced in the chapter *FitLaM*.
+
+    Args:
+        probabilities: of each model, (N, C).
+    """
+    one = len(probabilities) == 1
+    mean = probabilities[0] if one else average_probabilities(*probabilities)
+    return [int(i) for i in mean.argmax(dim=1)]
+
+
+BuildStudy = Callable[[str, Scale], TaskStudy[Any]]  # (task, scale) -> study
+
+
+def record_study(
+    paper: str,
+    build: BuildStudy,
+    task_name: str = DEFAULT_TASK,
+    folder: str | Path = "runs-local",
+    workers: int = 1,
+    report: Callable[[str], None] = print,
+) -> RunRecord:
+    """Run every arm with every seed at the dial's scale; write ``folder/PAPER-SCALE.json``.
+
+    Interrupted, it goes on where it stopped. Introduced in the chapter
+    *FitLaM*.
+
+    Args:
+        paper: name of the paper's module, "fitlam".
+        build: makes the study of a task at a scale, once per process; a
+            module's function, so that other processes find it.
+        task_name: a corpus with splits "train" and "test".
+        folder: where the record goes.
+        workers: processes that share the seeds.
+        report: takes one line of progress per cell.
+    """
+    scale = current_scale()
+    experiment = _experiment(paper, task_name, scale, _built(build, task_name, scale))
+    return run_experiment(experiment, _RunCell(build, task_name, scale), folder, report, workers)
+
+
+def _experiment(paper: str, task_name: str, scale: Scale, study: TaskStudy[Any]) -> Experiment:
+    suffix = scale.value if task_name == DEFAULT_TASK else f"{task_name}-{scale.value}"
+    settings = {"sizes": study.size, **study.settings}
+    return Experiment(
+        paper=paper,
+        name=f"{paper}-{suffix}",
+        scale=scale,
+        config={
+            "task": task_name,
+            **{name: asdict(value) for name, value in settings.items()},
+            "arms": {name: asdict(arm) for name, arm in study.arms.items()},
+        },
+        cells=[Cell(name, seed) for seed in range(study.size.seeds) for name in study.arms],
+        gold=study.test.labels,
+        label_names=study.task.label_names,
+        data_hashes={study.task.name: study.task.fingerprint},
+        weight_hashes={name: actual for name, (actual, _) in weight_hashes().items()},
+    )
+
+
+@cache
+def _built(build: BuildStudy, task_name: str, scale: Scale) -> TaskStudy[Any]:
+    """The study of a process: its data and tuned models serve all cells that run there."""
+    return build(task_name, scale)
+
+
+@dataclass(frozen=True)
+class _RunCell:
+    """Runs a cell of the study, in whichever process it is called."""
+
+    build: BuildStudy
+    task_name: str
+    scale: Scale
+
+    def __call__(self, cell: Cell) -> CellResult:
+        study = _built(self.build, self.task_name, self.scale)
+        return study.run(study.arms[cell.arm], cell.seed)
