@@ -8,7 +8,7 @@ Introduced in the chapter *How to fine-tune BERT*.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from torch import Tensor
@@ -45,6 +45,15 @@ class EncoderTuning:
     weight_decay: float = 0.01  # decoupled, per unit of learning rate
     head: EncoderClassifierConfig = field(default_factory=EncoderClassifierConfig)
     bfloat16: bool = False  # matrix products in bfloat16: faster where the processor has them
+
+
+def without_transfer(config: EncoderTuning) -> EncoderTuning:
+    """How the same network is trained from scratch: one rate for all layers.
+
+    Args:
+        config: the recipe whose updates and batches are kept.
+    """
+    return replace(config, ratio=1.0)
 
 
 def tune_encoder(

@@ -106,6 +106,10 @@ class TaskStudy(ABC, Generic[Arm]):
     def stages(self, arm: Arm) -> Sequence[Touched]:
         """What each training stage of ``arm`` is shown."""
 
+    def weights(self) -> dict[str, str]:
+        """SHA-256 of every shipped weight file that the study may start from, by name."""
+        return {name: actual for name, (actual, _) in weight_hashes().items()}
+
     def run(self, arm: Arm, seed: int) -> CellResult:
         """Train ``arm`` with ``seed`` on its few labels, and score it on the test set."""
         shown = self.train.take(few_labels(self.train.labels, arm.per_class, seed))
@@ -235,7 +239,7 @@ def _experiment(paper: str, task_name: str, scale: Scale, study: TaskStudy[Any])
         gold=study.test.labels,
         label_names=study.task.label_names,
         data_hashes={study.task.name: study.task.fingerprint},
-        weight_hashes={name: actual for name, (actual, _) in weight_hashes().items()},
+        weight_hashes=study.weights(),
     )
 
 

@@ -1,0 +1,137 @@
+"""Which size of encoder learns most in the time that there is, and where it should start.
+
+Every candidate is pre-trained in turn for the same number of seconds, on the same text, in batches
+of the same tokens; printed are its held-out loss, and how fast it can be fine-tuned afterwards. The
+rate falls to zero over the updates that the candidate's own speed allows, so each run is a complete
+one.
+
+    python benchmarks/encoder_sizes.py train.txt.xz --valid valid.txt.xz --seconds 120
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from ulmfit_lib.models.encoder import EncoderConfig, build_encoder
+from ulmfit_lib.models.encoder_classifier import EncoderClassifier
+from ulmfit_lib.study.doctor import has_fast_bfloat16
+from ulmfit_lib.text.masking import masking_vocabulary
+from ulmfit_lib.text.packing import PackConfig
+from ulmfit_lib.text.token_files import TokenFile, tokenize_files
+from ulmfit_lib.text.tokenizer import load_tokenizer
+from ulmfit_lib.training.encoder_start import StartConfig
+from ulmfit_lib.training.mlm_pretraining import MLMPretrainConfig, pretrain_encoder
+
+LENGTH, BATCH_SIZE = 128, 16  # tokens of a sequence, sequences of a batch
+SPEED_UPDATES = 20  # that measure a candidate's speed before its run
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One way to make an encoder."""
+
+    n_layers: int
+    hidden_size: int
+    lr: float = 1e-3
+    counts: bool = True  # start from counts, or at random
+
+    def __str__(self) -> str:
+        start = "counts" if self.counts else "random"
+        return f"{self.n_layers} x {self.hidden_size}, lr {self.lr:g}, {start} start"
+
+
+CANDIDATES = (
+    Candidate(4, 256, counts=False),
+    Candidate(4, 256),
+    Candidate(4, 256, lr=5e-4),
+    Candidate(4, 256, lr=2e-3),
+    Candidate(6, 192),
+    Candidate(2, 384),
+    Candidate(6, 256),
+)
+
+
+def configuration(candidate: Candidate, updates: int) -> MLMPretrainConfig:
+    """A whole run of ``updates``, warm-up and decay included."""
+    return MLMPretrainConfig(
+        updates=updates,
+        segment=updates,
+        horizon=updates,
+        lr_max=candidate.lr,
+        bfloat16=has_fast_bfloat16(),
+        model=EncoderConfig.of_width(candidate.hidden_size, candidate.n_layers, LENGTH),
+        packing=PackConfig(BATCH_SIZE, LENGTH),
+        start=StartConfig() if candidate.counts else None,
+    )
+
+
+def trained(
+    candidate: Candidate, updates: int, train: TokenFile, valid: TokenFile
+) -> dict[str, float]:
+    """The last row of a run's history."""
+    vocabulary = masking_vocabulary(load_tokenizer())
+    with tempfile.TemporaryDirectory() as folder:
+        _, progress = pretrain_encoder(
+            configuration(candidate, updates), train, valid, vocabulary, folder, lambda _: None
+        )
+    return progress.history[-1]
+
+
+def fine_tuning_speed(candidate: Candidate, rounds: int = 5) -> float:
+    """Documents of 64 tokens per second, training a classifier in batches of 32; best of many."""
+    config = EncoderConfig.of_width(candidate.hidden_size, candidate.n_layers, LENGTH)
+    model = EncoderClassifier(build_encoder(config).bert, 6)
+    optimizer = torch.optim.AdamW(model.parameters())
+    ids, labels = torch.randint(5, config.vocab_size, (32, 64)), torch.randint(0, 6, (32,))
+    best = 0.0
+    for _ in range(rounds):
+        start = time.perf_counter()
+        with torch.autocast("cpu", torch.bfloat16, enabled=has_fast_bfloat16()):
+            logits = model(ids)
+        torch.nn.functional.cross_entropy(logits.float(), labels).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        best = max(best, len(ids) / (time.perf_counter() - start))
+    return best
+
+
+def report(candidate: Candidate, seconds: float, train: TokenFile, valid: TokenFile) -> str:
+    """Pre-train ``candidate`` for about ``seconds`` and say what came out."""
+    start = trained(replace(candidate, counts=False), SPEED_UPDATES, train, valid)
+    updates = max(SPEED_UPDATES, round(SPEED_UPDATES * seconds / start["seconds"]))
+    row = trained(candidate, updates, train, valid)
+    size = build_encoder(configuration(candidate, updates).model).num_parameters() / 1e6
+    speed, right = row["tokens"] / row["seconds"], 100 * row["valid_accuracy"]
+    return (
+        f"{candidate!s:32} {size:4.1f}M: {updates:5,} updates, {speed:6,.0f} tokens/s, "
+        f"held-out loss {row['valid_loss']:.3f}, {right:4.1f} % right; "
+        f"fine-tunes {fine_tuning_speed(candidate):4.0f} documents/s"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("files", nargs="+", type=Path)
+    parser.add_argument("--valid", type=Path, required=True)
+    parser.add_argument("--seconds", type=float, default=120.0)
+    parser.add_argument("--threads", type=int, default=1)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    tokenizer = load_tokenizer()
+    train, valid = (tokenize_files(f, tokenizer) for f in (options.files, [options.valid]))
+    print(
+        f"{options.seconds:.0f} s each, {options.threads} thread(s), batches of {BATCH_SIZE} x "
+        f"{LENGTH} tokens, torch {torch.__version__}"
+    )
+    for candidate in CANDIDATES:
+        print(report(candidate, options.seconds, train, valid), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,243 @@
+"""What the shipped weights are worth: each model as a reader of a task, by number of labels.
+
+``python -m ulmfit_lib run transfer --task mr`` writes its run record. Every model is compared with
+the same network from random weights and with TF-IDF, frozen (a linear probe on its states) and
+tuned. Introduced in the chapter *How to fine-tune BERT*.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from sklearn.metrics import matthews_corrcoef
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from ulmfit_lib.models.awd_lstm import AWDLSTM
+from ulmfit_lib.models.encoder import SHIPPED_ENCODER, EncoderConfig, encoder_card, load_encoder
+from ulmfit_lib.models.encoder_classifier import masked_mean
+from ulmfit_lib.models.pretrained import load_language_model
+from ulmfit_lib.papers import bert_finetuning, fitlam
+from ulmfit_lib.papers.bert_finetuning import EncoderTuning
+from ulmfit_lib.papers.fitlam import ClassifierTuning
+from ulmfit_lib.study.baselines import linear_probe, tfidf_logistic_regression
+from ulmfit_lib.study.doctor import has_fast_bfloat16
+from ulmfit_lib.study.records import CellResult, Touched
+from ulmfit_lib.study.scale import Scale, pick
+from ulmfit_lib.study.task_study import (
+    Curves,
+    LabelledTexts,
+    StudyArm,
+    StudySizes,
+    TaskStudy,
+    likeliest,
+)
+from ulmfit_lib.text.batches import BatchConfig, TextDataset, TextLoader, TokenDataset
+from ulmfit_lib.text.corpora import load
+from ulmfit_lib.text.corpus import Corpus
+from ulmfit_lib.text.framing import FramedDataset
+from ulmfit_lib.text.tokenizer import PAD_ID, encode, load_tokenizer
+from ulmfit_lib.training.fine_tuning import Documents
+
+DIRECTIONS = ("forward", "backward")
+MODELS = (*DIRECTIONS, "encoder")
+PROBE, TUNED, TFIDF = "probe", "tuned", "tfidf"
+PROBE_TOKENS = 256  # of a document, that an AWD-LSTM's probe reads: the last ones
+
+
+@dataclass(frozen=True)
+class TransferSizes(StudySizes):
+    """How large this study is. Introduced in the chapter *How to fine-tune BERT*."""
+
+    updates: int  # optimizer steps with every layer open
+    head_updates: int  # optimizer steps of an AWD-LSTM's head alone
+
+
+@dataclass(frozen=True)
+class TransferArm(StudyArm):
+    """One way to read a task. Introduced in the chapter *How to fine-tune BERT*."""
+
+    method: str  # PROBE, TUNED or TFIDF
+    model: str = ""  # one of MODELS
+    pretrained: bool = True  # False: the same network from random weights
+
+
+def sizes(scale: Scale | None = None) -> TransferSizes:
+    """The study's sizes at ``scale``, by default the dial's."""
+    return pick(
+        smoke=TransferSizes(1, (2, 4), 40, 4, 2),
+        laptop=TransferSizes(5, (10, 50, 200), 1000, 100, 30),
+        paper=TransferSizes(5, (10, 50, 200), 25_000, 1500, 300),
+        scale=scale,
+    )
+
+
+def arms(size: TransferSizes) -> dict[str, TransferArm]:
+    """Every arm of the study by name, such as ``"encoder/tuned/50"``.
+
+    Introduced in the chapter *How to fine-tune BERT*.
+
+    Args:
+        size: gives the label counts.
+    """
+    found = {}
+    for n in size.per_class:
+        found[f"{TFIDF}/{n}"] = TransferArm(n, TFIDF)
+        for model in MODELS:
+            for method in (PROBE, TUNED):
+                found[f"{model}/{method}/{n}"] = TransferArm(n, method, model)
+        for model in ("forward", "encoder"):
+            for method in (PROBE, TUNED):
+                found[f"{model} scratch/{method}/{n}"] = TransferArm(n, method, model, False)
+    return found
+
+
+class TransferStudy(TaskStudy[TransferArm]):
+    """The study's data, and how an arm reads them.
+
+    Introduced in the chapter *How to fine-tune BERT*.
+
+    Args:
+        task: labelled texts with splits "train" and "test".
+        size: how much of it to use.
+        awd: how an AWD-LSTM is tuned.
+        encoder: how the encoder is tuned.
+    """
+
+    def __init__(
+        self, task: Corpus, size: TransferSizes, awd: ClassifierTuning, encoder: EncoderTuning
+    ) -> None:
+        super().__init__(task, size, arms(size), {"awd_lstm": awd, "encoder": encoder})
+        self.awd, self.encoder, self.tokenizer = awd, encoder, load_tokenizer()
+        self.test_documents = encode(self.tokenizer, self.test.texts)
+
+    def weights(self) -> dict[str, str]:
+        """The language models' and the encoder's."""
+        return {**super().weights(), SHIPPED_ENCODER.name: encoder_card()["sha256"]}
+
+    def run(self, arm: TransferArm, seed: int) -> CellResult:
+        """As every study, with Matthews' correlation beside the accuracy (CoLA's measure)."""
+        result = super().run(arm, seed)
+        matthews = float(matthews_corrcoef(self.test.labels, result.predictions))
+        return replace(result, metrics={**result.metrics, "matthews": matthews})
+
+    def stages(self, arm: TransferArm) -> tuple[Touched, ...]:
+        """What training is shown: the labelled examples alone."""
+        return (Touched("classifier", "train", True, True),)
+
+    def answer(
+        self, arm: TransferArm, shown: LabelledTexts, seed: int
+    ) -> tuple[Sequence[int], Curves]:
+        """Train ``arm`` and classify the test set.
+
+        Args:
+            arm: one of :func:`arms`.
+            shown: the labelled examples.
+            seed: the run's seed.
+        """
+        if arm.method == TFIDF:
+            return tfidf_logistic_regression(shown.texts, shown.labels, self.test.texts), {}
+        documents = encode(self.tokenizer, shown.texts)
+        if arm.method == PROBE:
+            train, test = (self._states(arm, seed, d) for d in (documents, self.test_documents))
+            return linear_probe(train.numpy(), shown.labels, test.numpy()), {}
+        tune = self._tuned_encoder if arm.model == "encoder" else self._tuned_awd_lstm
+        return likeliest([tune(arm, documents, shown.labels, seed)]), {}
+
+    def _states(self, arm: TransferArm, seed: int, documents: Documents) -> Tensor:
+        """Mean last state (N, H) of each document; those of the test set are made once a seed."""
+
+        def read() -> Tensor:
+            if arm.model == "encoder":
+                bert = _encoder(arm, seed)
+                framed = FramedDataset(documents, self.encoder.max_length)
+                return mean_states(
+                    lambda ids: bert(ids, attention_mask=ids != PAD_ID).last_hidden_state, framed
+                )
+            lstm = _awd_lstm(arm, seed)
+            backward = arm.model == "backward"
+            dataset = TextDataset(documents, backward=backward, max_tokens=PROBE_TOKENS)
+            return mean_states(lambda ids: lstm(ids).raw, dataset)
+
+        if documents is not self.test_documents:
+            return read()
+        return self.once(seed, (arm.model, arm.pretrained), read)
+
+    def _tuned_awd_lstm(
+        self, arm: TransferArm, documents: Documents, labels: Sequence[int], seed: int
+    ) -> Tensor:
+        config = self.awd if arm.pretrained else fitlam.without_transfer(self.awd)
+        classes = len(self.task.label_names)
+        lstm, direction = _awd_lstm(arm, seed), arm.model
+        model, _ = fitlam.tune_classifier(lstm, documents, labels, classes, config, direction, seed)
+        return fitlam.classify(model, self.test_documents, direction)
+
+    def _tuned_encoder(
+        self, arm: TransferArm, documents: Documents, labels: Sequence[int], seed: int
+    ) -> Tensor:
+        config = self.encoder if arm.pretrained else bert_finetuning.without_transfer(self.encoder)
+        classes = len(self.task.label_names)
+        model, _ = bert_finetuning.tune_encoder(
+            _encoder(arm, seed), documents, labels, classes, config, seed
+        )
+        return bert_finetuning.classify(model, self.test_documents, config.max_length)
+
+
+def mean_states(states: Callable[[Tensor], Tensor], dataset: TokenDataset) -> Tensor:
+    """The mean state (N, H) of each document, without gradient, in the documents' order.
+
+    Introduced in the chapter *How to fine-tune BERT*.
+
+    Args:
+        states: from ids (B, T), padded after the text, to hidden states (B, T, H).
+        dataset: the documents as the model reads them.
+    """
+    loader = TextLoader(dataset, BatchConfig(64))
+    with torch.no_grad():
+        rows = [masked_mean(states(ids), ids != PAD_ID) for (ids,) in loader]
+    return loader.in_dataset_order(torch.cat(rows))
+
+
+def study(task_name: str, scale: Scale) -> TransferStudy:
+    """The study of a task.
+
+    Label counts that the rarest class cannot fill are left out. A task whose
+    test labels were never published (CoLA) is measured on its validation
+    split. Introduced in the chapter *How to fine-tune BERT*.
+
+    Args:
+        task_name: a corpus with a split "train" and a labelled "test" or "valid".
+        scale: sets the sizes.
+    """
+    task, size, fast = _with_test(load(task_name)), sizes(scale), has_fast_bfloat16()
+    rarest = min(Counter(task.splits["train"].labels or ()).values())
+    size = replace(size, per_class=tuple(n for n in size.per_class if n <= rarest))
+    awd = ClassifierTuning(updates=size.updates, head_updates=size.head_updates, bfloat16=fast)
+    encoder = EncoderTuning(updates=size.updates + size.head_updates, bfloat16=fast)
+    return TransferStudy(task, size, awd, encoder)
+
+
+def _with_test(task: Corpus) -> Corpus:
+    """``task`` with its labelled validation split in the place of a test split without labels."""
+    test = task.splits.get("test")
+    if test is not None and test.labels is not None:
+        return task
+    kept = {name: split for name, split in task.splits.items() if name != "valid"}
+    note = "measured on its validation split: its test labels are not published"
+    provenance = f"{task.provenance}; {note}"
+    return replace(task, splits={**kept, "test": task.splits["valid"]}, provenance=provenance)
+
+
+def _awd_lstm(arm: TransferArm, seed: int) -> AWDLSTM:
+    shipped = load_language_model(arm.model).encoder.eval()
+    return shipped if arm.pretrained else fitlam.untrained_encoder(shipped.config, seed).eval()
+
+
+def _encoder(arm: TransferArm, seed: int) -> PreTrainedModel:
+    if arm.pretrained:
+        return load_encoder().bert
+    config = EncoderConfig(**encoder_card()["model"])
+    return bert_finetuning.untrained_encoder(config, seed).eval()
