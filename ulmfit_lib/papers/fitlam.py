@@ -132,6 +132,7 @@ def lm_plan(n_groups: int, config: LMTuning) -> Plan:
     thaw = gradual(n_groups, n_groups - 1, 1, config.lr_max, cosine) if n_groups > 1 else ()
 
     def raise_then_lower(t: float, T: int, lr_max: float) -> float:
+        """The rate rises during the first of the epochs, and falls to the end."""
         return warmup_reverse_annealing(t, T, lr_max, warmup=1 / (config.epochs + 1))
 
     return thaw + full(n_groups, config.epochs, config.lr_max, raise_then_lower)

@@ -121,7 +121,8 @@ def text_classifier_learner(
     """fastai's function of this name, on the book's AWD-LSTM.
 
     Five layer groups, so that ``slice(lr / 2.6**4, lr)`` is the paper's rule;
-    frozen up to the head, as fastai returns it. ``learn.export`` would pickle: keep the model with
+    frozen up to the head, as fastai returns it (its recipe is shown at
+    :class:`TextLearner`). ``learn.export`` would pickle: keep the model with
     :func:`ulmfit_lib.models.classifier_folder.save_classifier`. Introduced in
     the chapter *ULMFiT*.
 
