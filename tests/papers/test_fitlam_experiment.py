@@ -9,26 +9,13 @@ from ulmfit_lib.papers.fitlam_experiment import BOTH, FitlamStudy, arms, sizes
 from ulmfit_lib.study.records import EVALUATION
 from ulmfit_lib.study.scale import Scale
 from ulmfit_lib.study.task_study import unlabelled_texts
-from ulmfit_lib.text.corpus import Corpus, Split
 from ulmfit_lib.text.tokenizer import load_tokenizer
 
 SMOKE = sizes(Scale.SMOKE)
 
 
-def corpus():
-    """A task of two classes that one word tells apart."""
-
-    def split(n):
-        texts = [f"sentence {i} returns a {w}" for i in range(n) for w in ("list", "number")]
-        return Split(tuple(texts), tuple([0, 1] * n))
-
-    splits = {"train": split(12), "valid": split(2), "test": split(10), "unsup": Split(("more",))}
-    return Corpus("toy", splits, ("list", "number"), "none", "none", "made by the test")
-
-
 @pytest.fixture(scope="module")
-def study():
-    task = corpus()
+def study(task):
     texts = unlabelled_texts(task) * 20
     return FitlamStudy(task, texts, SMOKE, load_tokenizer(), LMTuning(epochs=1))
 

@@ -1,5 +1,11 @@
 """Tiny models and texts on which the training tests run in milliseconds."""
 
+import os
+import signal
+import subprocess
+import sys
+import time
+
 import numpy as np
 import pytest
 import torch
@@ -78,3 +84,35 @@ def classifier_dls():
 
     config = BatchConfig(batch_size=8)
     return text_dataloaders(documents(48), documents(15), config, torch.device("cpu"))
+
+
+KILLED = """
+import sys, time
+import torch
+torch.set_num_threads(1)  # as in the tests: other numbers of threads add in another order
+sys.path.insert(0, {tests!r})
+from {module} import run
+def slowly(line):
+    print(line, flush=True)
+    time.sleep(0.2)
+run(sys.argv[1], report=slowly)
+"""
+
+
+@pytest.fixture
+def killed_run(tmp_path):
+    """Starts ``run`` of a test module in a process, and kills it after its second segment."""
+
+    def start(module):
+        script = KILLED.format(tests=os.path.dirname(__file__), module=module)
+        command = [sys.executable, "-c", script, str(tmp_path)]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        for line in process.stdout:
+            if line.startswith("segment 2"):
+                time.sleep(0.1)
+                process.send_signal(signal.SIGKILL)
+                break
+        assert process.wait() == -signal.SIGKILL
+        return tmp_path
+
+    return start

@@ -281,20 +281,18 @@ def test_loss_and_accuracy_by_hand():
     assert accuracy(logits, labels) == 0.5
 
 
-def test_fastais_vision_half_is_never_imported():
-    """Its torchvision breaks ``import transformers`` beside a CPU build of torch."""
+@pytest.mark.parametrize(
+    ("modules", "unwanted"),
+    [
+        # torchvision breaks ``import transformers`` beside a CPU build of torch
+        ("learner, ulmfit_lib.training.perplexity", ("torchvision", "fastai.vision")),
+        ("schedules", ("fastai", "torch", "transformers")),
+    ],
+)
+def test_imports_stay_light(modules, unwanted):
     code = (
-        "import sys, ulmfit_lib.training.learner, ulmfit_lib.training.perplexity\n"
-        "assert not [m for m in sys.modules if m.startswith(('torchvision', 'fastai.vision'))]"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-
-
-def test_schedules_need_neither_fastai_nor_torch():
-    code = (
-        "import sys, ulmfit_lib.training.schedules\n"
-        "assert not {'fastai', 'torch', 'transformers'} & set(sys.modules)"
+        f"import sys, ulmfit_lib.training.{modules}\n"
+        f"assert not [m for m in sys.modules if m.startswith({unwanted})]"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

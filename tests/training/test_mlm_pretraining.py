@@ -1,11 +1,6 @@
 """MLM pre-training learns, resumes to the same numbers, and ends in a folder with a card."""
 
 import math
-import os
-import signal
-import subprocess
-import sys
-import time
 from dataclasses import replace
 
 import numpy as np
@@ -71,32 +66,10 @@ def test_the_loss_falls_and_the_record_is_complete(unbroken):
     assert last["updates"] == 90 and last["tokens"] == progress.tokens == 90 * 8 * 12
 
 
-KILLED = """
-import sys, time
-import torch
-torch.set_num_threads(1)  # as in the tests: other numbers of threads add in another order
-sys.path.insert(0, {tests!r})
-from test_mlm_pretraining import run
-def slowly(line):
-    print(line, flush=True)
-    time.sleep(0.2)
-run(sys.argv[1], report=slowly)
-"""
-
-
-def test_kill_9_resumes_to_the_same_result(tmp_path, unbroken):
-    script = KILLED.format(tests=os.path.dirname(__file__))
-    process = subprocess.Popen(
-        [sys.executable, "-c", script, str(tmp_path)], stdout=subprocess.PIPE, text=True
-    )
-    for line in process.stdout:
-        if line.startswith("segment 2"):
-            time.sleep(0.1)
-            process.send_signal(signal.SIGKILL)
-            break
-    assert process.wait() == -signal.SIGKILL
+def test_kill_9_resumes_to_the_same_result(killed_run, unbroken):
+    folder = killed_run("test_mlm_pretraining")
     lines = []
-    model, progress = run(tmp_path, report=lines.append)
+    model, progress = run(folder, report=lines.append)
     assert lines[0].startswith("resuming after")
     assert same_weights(model, unbroken[0])
     assert without_time(progress) == without_time(unbroken[1])

@@ -1,10 +1,5 @@
 """Pre-training learns, and a run killed at any moment ends with the same numbers."""
 
-import os
-import signal
-import subprocess
-import sys
-import time
 from dataclasses import replace
 
 import numpy as np
@@ -41,8 +36,8 @@ def text(seed, n=4000):
     return TokenFile(tokens, n // 2, f"text {seed}")
 
 
-def run(folder, config=CONFIG):
-    return pretrain(config, text(0), text(1), folder, report=lambda _: None)
+def run(folder, config=CONFIG, report=lambda _: None):
+    return pretrain(config, text(0), text(1), folder, report)
 
 
 def same_weights(a, b):
@@ -85,30 +80,9 @@ def test_an_interrupted_run_ends_with_the_same_numbers(tmp_path, direction):
     assert same_weights(model, whole_model)
 
 
-KILLED = """
-import sys, time
-sys.path.insert(0, {tests!r})
-from test_pretraining import CONFIG, text
-from ulmfit_lib.training.pretraining import pretrain
-def slowly(line):
-    print(line, flush=True)
-    time.sleep(0.2)
-pretrain(CONFIG, text(0), text(1), sys.argv[1], report=slowly)
-"""
-
-
-def test_kill_9_resumes_to_the_same_result(tmp_path, unbroken):
-    script = KILLED.format(tests=os.path.dirname(__file__))
-    process = subprocess.Popen(
-        [sys.executable, "-c", script, str(tmp_path)], stdout=subprocess.PIPE, text=True
-    )
-    for line in process.stdout:
-        if line.startswith("segment 2"):
-            time.sleep(0.1)
-            process.send_signal(signal.SIGKILL)
-            break
-    assert process.wait() == -signal.SIGKILL
-    model, progress = run(tmp_path)
+def test_kill_9_resumes_to_the_same_result(killed_run, unbroken):
+    folder = killed_run("test_pretraining")
+    model, progress = run(folder)
     assert same_weights(model, unbroken[0])
     assert progress.history[-1]["valid_loss"] == unbroken[1].history[-1]["valid_loss"]
 

@@ -10,8 +10,6 @@ al. 2019, section 3. Introduced in the chapter *How to fine-tune BERT*.
 from __future__ import annotations
 
 import copy
-import hashlib
-import json
 import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -30,9 +28,8 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from ulmfit_lib.models.pretrained import SHIPPED_WEIGHTS, model_card, weight_hashes
+from ulmfit_lib.models.pretrained import SHIPPED_WEIGHTS, intact_weights, model_card, write_card
 from ulmfit_lib.text.cache import write_atomically
-from ulmfit_lib.text.running_text import DamagedFileError
 from ulmfit_lib.text.tokenizer import BOS, CLS, CLS_ID, MASK, PAD, PAD_ID, SEP, SEP_ID
 
 SHIPPED_ENCODER = SHIPPED_WEIGHTS / "bert"
@@ -198,11 +195,11 @@ def save_encoder(
         _half(model).save_pretrained(new)
         _loading_config(model.config, config).save_pretrained(new)
         encoder_tokenizer(tokenizer, config.max_length).save_pretrained(new)
-        facts = _file_facts(new, model) | {"model": asdict(config)} | dict(card)
         for file in sorted(new.iterdir()):
             write_atomically(Path(folder) / file.name, file.read_bytes())
-    content = (json.dumps(facts, indent=1) + "\n").encode()
-    write_atomically(Path(folder) / f"{WEIGHTS_STEM}.json", content)
+    parameters = sum(p.numel() for p in model.parameters())
+    facts = {"name": SHIPPED_ENCODER.name, "parameters": parameters, "model": asdict(config)}
+    write_card(Path(folder) / f"{WEIGHTS_STEM}.safetensors", facts | dict(card))
     return Path(folder)
 
 
@@ -258,13 +255,7 @@ def encoder_card(folder: str | Path = SHIPPED_ENCODER) -> dict[str, Any]:
 
 def _checked(folder: str | Path) -> Path:
     encoder_card(folder)
-    actual, stated = weight_hashes(folder)[WEIGHTS_STEM]
-    if actual != stated:
-        raise DamagedFileError(
-            f"{folder}/{WEIGHTS_STEM}.safetensors is not the file that its card describes: "
-            "restore both from the repository"
-        )
-    return Path(folder)
+    return intact_weights(WEIGHTS_STEM, folder).parent
 
 
 def _half(model: BertForMaskedLM) -> BertForMaskedLM:
@@ -284,12 +275,3 @@ def _loading_config(trained: BertConfig, config: EncoderConfig) -> BertConfig:
     loading.hidden_dropout_prob = config.fine_tuning_dropout
     loading.attention_probs_dropout_prob = config.fine_tuning_dropout
     return loading
-
-
-def _file_facts(folder: Path, model: BertForMaskedLM) -> dict[str, Any]:
-    content = (folder / f"{WEIGHTS_STEM}.safetensors").read_bytes()
-    return {
-        "name": SHIPPED_ENCODER.name,
-        "sha256": hashlib.sha256(content).hexdigest(),
-        "parameters": sum(p.numel() for p in model.parameters()),
-    }

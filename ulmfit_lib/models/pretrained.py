@@ -57,17 +57,18 @@ def save_language_model(
     """
     halves = {k: v.detach().half().contiguous() for k, v in model.state_dict().items()}
     content = save(halves)
-    facts = {
-        "name": name,
-        "sha256": hashlib.sha256(content).hexdigest(),
-        "parameters": sum(v.numel() for v in halves.values()),
-        "model": vars(model.encoder.config),
-        **card,
-    }
+    parameters = sum(v.numel() for v in halves.values())
     path = Path(folder) / f"{name}.safetensors"
     write_atomically(path, content)
-    write_atomically(path.with_suffix(".json"), (json.dumps(facts, indent=1) + "\n").encode())
+    described = {"name": name, "parameters": parameters, "model": vars(model.encoder.config)}
+    write_card(path, described | dict(card))
     return path
+
+
+def write_card(weights: Path, facts: Mapping[str, Any]) -> None:
+    """Write the card of the file ``weights`` beside it: its SHA-256, and ``facts``."""
+    content = json.dumps({"sha256": _sha256(weights), **facts}, indent=1) + "\n"
+    write_atomically(weights.with_suffix(".json"), content.encode())
 
 
 def model_card(name: str, folder: str | Path = SHIPPED_WEIGHTS) -> dict[str, Any]:
@@ -95,6 +96,21 @@ def weight_hashes(folder: str | Path = SHIPPED_WEIGHTS) -> dict[str, tuple[str, 
     }
 
 
+def intact_weights(name: str, folder: str | Path) -> Path:
+    """The file of the weights ``name`` in ``folder``, once it is known to be whole.
+
+    Raises:
+        FileNotFoundError: no such weights.
+        DamagedFileError: the file is not what its card says.
+    """
+    card, path = model_card(name, folder), Path(folder) / f"{name}.safetensors"
+    if _sha256(path) != card["sha256"]:
+        raise DamagedFileError(
+            f"{path} is not the file that its card describes: restore both from the repository"
+        )
+    return path
+
+
 def load_language_model(
     direction: str = "forward",
     dropouts: Dropouts = FINE_TUNING_DROPOUTS,
@@ -115,13 +131,9 @@ def load_language_model(
         DamagedFileError: the file is not what its card says.
     """
     name = model_name(direction)
-    card = model_card(name, folder)
-    path = Path(folder) / f"{name}.safetensors"
-    if _sha256(path) != card["sha256"]:
-        raise DamagedFileError(
-            f"{path} is not the file that its card describes: restore both from the repository"
-        )
-    model = LanguageModel(AWDLSTM(AWDLSTMConfig(**card["model"]), dropouts))
+    path = intact_weights(name, folder)
+    sizes = AWDLSTMConfig(**model_card(name, folder)["model"])
+    model = LanguageModel(AWDLSTM(sizes, dropouts))
     try:
         tensors = load_file(path)
     except SafetensorError as error:

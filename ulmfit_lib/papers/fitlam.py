@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from torch import Tensor
 
@@ -131,6 +132,7 @@ def lm_plan(n_groups: int, config: LMTuning) -> Plan:
     thaw = gradual(n_groups, n_groups - 1, 1, config.lr_max, cosine) if n_groups > 1 else ()
 
     def raise_then_lower(t: float, T: int, lr_max: float) -> float:
+        """The rate rises during the first of the epochs, and falls to the end."""
         return warmup_reverse_annealing(t, T, lr_max, warmup=1 / (config.epochs + 1))
 
     return thaw + full(n_groups, config.epochs, config.lr_max, raise_then_lower)
@@ -203,9 +205,7 @@ def tune_classifier(
     valid: tuple[Documents, Sequence[int]] | None = None,
     quiet: bool = True,
 ) -> tuple[TextClassifier, list[dict[str, float]]]:
-    """Stage 3: an encoder, tuned into a classifier.
-
-    Introduced in the chapter *FitLaM*.
+    """Stage 3: an encoder, tuned into a classifier. Introduced in the chapter *FitLaM*.
 
     Args:
         encoder: its weights are copied; the original stays as it is.
@@ -225,14 +225,12 @@ def tune_classifier(
         ValueError: a label outside ``0 .. n_classes - 1``.
     """
     check_labels(labels, n_classes)
-    seed_everything(derive(seed, "classifier", direction))
-    model = TextClassifier(classifier_encoder(encoder, config.dropouts), n_classes, config.head)
-    n_groups = len(classifier_groups(model))
-    rows = tune_on_documents(
+    model = new_classifier(encoder, n_classes, config.dropouts, config.head, seed, direction)
+    return model, tune_on_documents(
         model,
         documents,
         labels,
-        lambda batches_per_epoch: classifier_plan(n_groups, batches_per_epoch, config),
+        partial(classifier_plan, len(classifier_groups(model)), config=config),
         config.ratio,
         free_order(len(documents), config.batch_size, derive(seed, "batches")),
         direction=direction,
@@ -240,7 +238,32 @@ def tune_classifier(
         steps=replace(CLASSIFIER_STEPS, bfloat16=config.bfloat16),
         quiet=quiet,
     )
-    return model, rows
+
+
+def new_classifier(
+    encoder: AWDLSTM,
+    n_classes: int,
+    dropouts: Dropouts,
+    head: ClassifierConfig,
+    seed: int,
+    direction: str,
+) -> TextClassifier:
+    """A copy of an encoder under a new head, on the encoder's device.
+
+    Seeds everything: the head, and the dropout of the training that follows.
+    Introduced in the chapter *FitLaM*.
+
+    Args:
+        encoder: its weights are copied; the original stays as it is.
+        n_classes: number of classes.
+        dropouts: of the copy.
+        head: pooling, BPT3C, head.
+        seed: the run's seed.
+        direction: how ``encoder`` reads; each direction has a head of its own.
+    """
+    seed_everything(derive(seed, "classifier", direction))
+    model = TextClassifier(classifier_encoder(encoder, dropouts), n_classes, head)
+    return model.to(encoder.embedding.weight.device)
 
 
 def classify(

@@ -181,6 +181,7 @@ class FitlamStudy(TaskStudy[Arm]):
         """Test probabilities (N, C) of one classifier, trained once per distinct arm of a seed."""
 
         def train() -> Tensor:
+            """A new classifier, tuned and asked."""
             model, _ = tune_classifier(
                 self.encoder(arm.start, direction, seed),
                 encode(self.tokenizer, shown.texts),

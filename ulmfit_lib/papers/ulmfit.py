@@ -38,10 +38,11 @@ from ulmfit_lib.models.classifier import (
     ClassifierConfig,
     TextClassifier,
     average_probabilities,
-    classifier_encoder,
 )
 from ulmfit_lib.models.pretrained import load_language_model
+from ulmfit_lib.papers.fitlam import new_classifier
 from ulmfit_lib.study.seeds import derive, seed_everything
+from ulmfit_lib.text.batches import BatchConfig
 from ulmfit_lib.text.streams import DIRECTIONS, StreamConfig
 from ulmfit_lib.training.fine_tuning import (
     CLASSIFIER_STEPS,
@@ -210,7 +211,7 @@ def lm_variant(name: str, base: LMTuning = LMTuning()) -> LMTuning:
     return replace(base, ratio=ratio, schedule="stlr" if "stlr" in name else "constant")
 
 
-def classifier_variant(name: str, base: ClassifierTuning | None = None) -> ClassifierTuning:
+def classifier_variant(name: str, base: ClassifierTuning = PAPER.classifier) -> ClassifierTuning:
     """A row of the paper's table 7: how the classifier is tuned.
 
     With discriminative rates the top group has ``base.lr_max`` (0.01 in the
@@ -227,7 +228,6 @@ def classifier_variant(name: str, base: ClassifierTuning | None = None) -> Class
         ValueError: no such variant.
     """
     _check_name("name", name, CLASSIFIER_VARIANTS)
-    base = base if base is not None else ClassifierTuning()
     unfreezing, discriminative, schedule = _CLASSIFIER_VARIANTS[name]
     return replace(
         base,
@@ -304,15 +304,12 @@ def tune_language_model(
     Introduced in the chapter *ULMFiT*.
 
     Args:
-        documents: token ids of the task's texts, labelled or not; no label is
-            looked at.
+        documents: token ids of the task's texts; no label is looked at.
         direction: "forward" or "backward".
         config: rates, epochs, dropouts.
         seed: of the order of the documents, of BPTT lengths and dropout.
-        valid: held-out texts; empty repeats the training text, whose loss
-            then says nothing about new text.
-        start: whose weights to begin with (they are copied); by default the
-            shipped model that reads ``direction``.
+        valid: held-out texts; empty repeats the training text.
+        start: whose weights to begin with (copied); by default the shipped model's.
         quiet: show nothing.
         cbs: further fastai callbacks.
 
@@ -323,27 +320,20 @@ def tune_language_model(
         ValueError: an unknown direction, or no text.
     """
     seed_everything(derive(seed, "lm", direction))
-    model = _with_dropouts(start, config.dropouts) or load_language_model(
-        direction, config.dropouts
-    )
-    documents = _drawn(documents, config.max_tokens, derive(seed, "text"))
-    held_out = max(config.max_tokens // 10, 2 * config.bptt) if config.max_tokens else None
-    valid = _drawn(valid, held_out, derive(seed, "held-out text"))
-    n_tokens = sum(len(ids) + 1 for ids in documents)
-    rows = max(1, min(config.batch_size, n_tokens // (2 * config.bptt)))
-    history = tune_on_stream(
+    model = _starting_model(start, direction, config.dropouts)
+    documents, valid = _text_to_read(documents, valid, config, seed)
+    return model, tune_on_stream(
         model,
         documents,
         lm_plan(len(lm_groups(model)), config),
         config.ratio,
-        StreamConfig(rows, config.bptt, True, direction, derive(seed, "bptt")),
+        _stream(documents, direction, config, seed),
         order_seed=derive(seed, "documents"),
         valid=valid,
         steps=config.steps,
         quiet=quiet,
         cbs=cbs,
     )
-    return model, history
 
 
 def tune_classifier(
@@ -351,7 +341,7 @@ def tune_classifier(
     documents: Documents,
     labels: Sequence[int],
     n_classes: int,
-    config: ClassifierTuning | None = None,
+    config: ClassifierTuning = PAPER.classifier,
     direction: str = "forward",
     seed: int = 0,
     valid: tuple[Documents, Sequence[int]] | None = None,
@@ -375,34 +365,16 @@ def tune_classifier(
         cbs: further fastai callbacks.
 
     Returns:
-        The classifier and one row per epoch (stage, epoch, train_loss,
-        valid_loss, accuracy).
+        The classifier and one row per epoch (stage, epoch, train_loss, valid_loss, accuracy).
 
     Raises:
-        ValueError: a label outside ``0 .. n_classes - 1``, or fewer than two
-            documents.
+        ValueError: a label outside ``0 .. n_classes - 1``, or fewer than two documents.
     """
-    config = config if config is not None else ClassifierTuning()
     check_labels(labels, n_classes)
-    seed_everything(derive(seed, "classifier", direction))
-    model = TextClassifier(classifier_encoder(encoder, config.dropouts), n_classes, config.head)
-    n_groups = len(classifier_groups(model))
+    model = new_classifier(encoder, n_classes, config.dropouts, config.head, seed, direction)
     batches = free_order(len(documents), config.batch_size, derive(seed, "batches"))
-    history = tune_on_documents(
-        model.to(encoder.embedding.weight.device),
-        documents,
-        labels,
-        lambda n_batches: classifier_plan(n_groups, n_batches, config, direction),
-        config.ratio,
-        replace(batches, max_tokens=config.max_batch_tokens),
-        direction=direction,
-        valid=valid,
-        max_tokens=config.max_tokens,
-        steps=config.steps,
-        quiet=quiet,
-        cbs=cbs,
-    )
-    return model, history
+    fit = {"valid": valid, "quiet": quiet, "cbs": cbs}
+    return model, _tune(model, documents, labels, batches, config, direction, fit)
 
 
 @dataclass(frozen=True)
@@ -445,28 +417,16 @@ def fine_tune(
         ValueError: as :func:`tune_classifier` and :func:`tune_language_model`.
     """
     check_labels(labels, n_classes)
+    text, held_out = [*documents, *unlabelled], valid[0] if valid else ()
+    examples = documents, labels, n_classes
     classifiers, history = {}, {}
     for direction in recipe.directions:
         lm, classifier = f"lm {direction}", f"classifier {direction}"
         model, history[lm] = tune_language_model(
-            [*documents, *unlabelled],
-            direction,
-            recipe.lm,
-            seed,
-            valid[0] if valid else (),
-            (starts or {}).get(direction),
-            cbs=cbs(lm),
+            text, direction, recipe.lm, seed, held_out, (starts or {}).get(direction), cbs=cbs(lm)
         )
         classifiers[direction], history[classifier] = tune_classifier(
-            model.encoder,
-            documents,
-            labels,
-            n_classes,
-            recipe.classifier,
-            direction,
-            seed,
-            valid,
-            cbs=cbs(classifier),
+            model.encoder, *examples, recipe.classifier, direction, seed, valid, cbs=cbs(classifier)
         )
     return FineTuned(classifiers, history)
 
@@ -593,10 +553,54 @@ def _drawn(documents: Documents, n_tokens: int | None, seed: int) -> Documents:
     return drawn
 
 
-def _with_dropouts(model: LanguageModel | None, dropouts: Dropouts) -> LanguageModel | None:
-    """A copy of ``model`` with other dropouts, on the same device."""
-    if model is None:
-        return None
-    copy = LanguageModel(AWDLSTM(model.encoder.config, dropouts))
-    copy.load_state_dict(model.state_dict())
-    return copy.to(model.decoder_bias.device)
+def _text_to_read(
+    documents: Documents, valid: Documents, config: LMTuning, seed: int
+) -> tuple[Documents, Documents]:
+    """As much of the training and of the held-out text as ``config.max_tokens`` allows."""
+    most = config.max_tokens
+    held_out = max(most // 10, 2 * config.bptt) if most else None
+    texts = _drawn(documents, most, derive(seed, "text"))
+    return texts, _drawn(valid, held_out, derive(seed, "held-out text"))
+
+
+def _stream(documents: Documents, direction: str, config: LMTuning, seed: int) -> StreamConfig:
+    """Rows that are two batches long at least, as far as the text allows."""
+    n_tokens = sum(len(ids) + 1 for ids in documents)
+    rows = max(1, min(config.batch_size, n_tokens // (2 * config.bptt)))
+    return StreamConfig(rows, config.bptt, True, direction, derive(seed, "bptt"))
+
+
+def _starting_model(
+    start: LanguageModel | None, direction: str, dropouts: Dropouts
+) -> LanguageModel:
+    """A copy of ``start`` with other dropouts, on the same device; without one, as shipped."""
+    if start is None:
+        return load_language_model(direction, dropouts)
+    copy = LanguageModel(AWDLSTM(start.encoder.config, dropouts))
+    copy.load_state_dict(start.state_dict())
+    return copy.to(start.decoder_bias.device)
+
+
+def _tune(
+    model: TextClassifier,
+    documents: Documents,
+    labels: Sequence[int],
+    batches: BatchConfig,
+    config: ClassifierTuning,
+    direction: str,
+    fit: Mapping[str, Any],
+) -> list[dict[str, float]]:
+    """Tune ``model`` as ``config`` says; ``fit`` goes on to :func:`tune_on_documents`."""
+    n_groups = len(classifier_groups(model))
+    return tune_on_documents(
+        model,
+        documents,
+        labels,
+        partial(classifier_plan, n_groups, config=config, direction=direction),
+        config.ratio,
+        replace(batches, max_tokens=config.max_batch_tokens),
+        direction=direction,
+        max_tokens=config.max_tokens,
+        steps=config.steps,
+        **fit,
+    )

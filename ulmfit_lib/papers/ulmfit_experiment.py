@@ -281,6 +281,7 @@ class UlmfitStudy(TaskStudy[Arm]):
         """Test probabilities (N, C) and epochs, trained once per distinct arm of a seed."""
 
         def train() -> tuple[Tensor, list[dict[str, float]]]:
+            """A new classifier, tuned and asked."""
             model, history = tune_classifier(
                 self.encoder(arm, direction, shown, seed),
                 encode(self.tokenizer, shown.texts),

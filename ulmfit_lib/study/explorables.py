@@ -96,6 +96,7 @@ def schedule_explorer(
     functions = SCHEDULES if shown is None else shown
 
     def compute(state: State) -> Chart:
+        """The chart at the chosen steps, share and ratio."""
         T, settings = steps[state[0]], SlantSettings(shares[state[1]], ratios[state[2]])
         rates = {name: f(np.arange(T), T, lr_max, settings) for name, f in functions.items()}
         return _schedule_chart(rates, T)
@@ -145,6 +146,7 @@ def unfreezing_explorer(
     n_epochs = next(iter(lengths.values()))
 
     def draw(state: State) -> Frame:
+        """The frame of the chosen plan, rule and epoch."""
         epochs = list(tables.values())[state[0]]
         ratio = list(rules.values())[state[1]]
         rates = np.array([_rates(stage, len(group_names), ratio) for stage in epochs]).T

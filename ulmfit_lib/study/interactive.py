@@ -252,6 +252,7 @@ class Explorable(ABC):
         uid = self._new_id()
 
         def show(_: object = None) -> None:
+            """Draw what the controls stand at."""
             state = tuple(int(one.index or 0) for one in chosen)
             view.value = (
                 f'<style>{STYLE}</style><div class="explorable">{self.still(uid, state)}</div>'

@@ -204,10 +204,8 @@ def contrast(
 
     Args:
         gold: true classes, shape (N,).
-        arms: predicted classes of each arm, shape (S, N) each; row s of every
-            arm comes from seed s.
-        weights: one per arm; (1, -1) is a difference, (1, -1, -1, 1) a
-            difference of differences.
+        arms: predicted classes of each arm, shape (S, N); row s of each is seed s's.
+        weights: of the arms; (1, -1) is a difference, (1, -1, -1, 1) one of differences.
         seed: of the resampling.
         metric: one of :data:`METRICS`.
         n_draws: bootstrap samples.
@@ -220,19 +218,15 @@ def contrast(
     _check_level(level)
     rng = np.random.default_rng(seed)
     by_seed = np.tensordot(np.asarray(weights), scores(truth, stack, metric), axes=1)
-    by_examples = np.concatenate(
-        [
-            np.tensordot(
-                scores(truth, stack, metric, counts).mean(axis=1), weights, axes=([0], [0])
-            )
-            for counts in _resampled_examples(len(truth), n_draws, rng)
-        ]
-    )
-    draws = by_examples + _seed_deviations(by_seed, n_draws, level, rng)
+    blocks = [
+        np.tensordot(weights, scores(truth, stack, metric, counts).mean(axis=1), axes=1)
+        for counts in _resampled_examples(len(truth), n_draws, rng)
+    ]
+    draws = np.concatenate(blocks) + _seed_deviations(by_seed, n_draws, level, rng)
     tail = (1.0 - level) / 2
     low, high = np.quantile(draws, [tail, 1 - tail])
-    n = len(by_seed)
-    return Summary(float(by_seed.mean()), _sd(by_seed), float(low), float(high), n, level)
+    mean, sd = float(by_seed.mean()), _sd(by_seed)
+    return Summary(mean, sd, float(low), float(high), len(by_seed), level)
 
 
 def scores(

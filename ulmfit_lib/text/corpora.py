@@ -141,6 +141,7 @@ def _draw_texts(texts: Sequence[str], rows: float, seed: int) -> set[str]:
     """Distinct texts in a seeded order, until they stand for ``rows`` rows."""
 
     def order(text: str) -> bytes:
+        """The text's place in the seeded order."""
         return hashlib.sha256(f"{seed} {text}".encode("utf-8", "surrogatepass")).digest()
 
     drawn: set[str] = set()

@@ -110,6 +110,7 @@ def _label_reader(
     theirs = feature.names if isinstance(feature, datasets.ClassLabel) else ours
 
     def index_of(value: int | str | bool) -> int:
+        """Our index of the hub's label."""
         name = str(value).lower()
         if isinstance(value, int) and not isinstance(value, bool):
             name = theirs[value].lower() if 0 <= value < len(theirs) else name

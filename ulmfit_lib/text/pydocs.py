@@ -156,6 +156,7 @@ def _cached_corpus(name: str, build: Callable[[Paragraphs], Corpus]) -> Corpus:
     versions = library_versions()
 
     def build_and_tell() -> bytes:
+        """The corpus as compressed JSON; says how long it took."""
         start = time.perf_counter()
         corpus = build(documented_paragraphs())
         _tell(name, time.perf_counter() - start, corpus.fingerprint)

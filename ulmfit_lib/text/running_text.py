@@ -148,9 +148,11 @@ class _Unpacking(io.RawIOBase):
         self._file = lzma.open(path)
 
     def readable(self) -> bool:
+        """As ``io.RawIOBase`` asks: yes."""
         return True
 
     def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
+        """Fill ``buffer`` from the file; the number of bytes, 0 at the end."""
         try:
             content = self._file.read(len(buffer))
         except (EOFError, lzma.LZMAError) as error:
@@ -161,5 +163,6 @@ class _Unpacking(io.RawIOBase):
         return len(content)
 
     def close(self) -> None:
+        """Close the file."""
         self._file.close()
         super().close()

@@ -210,6 +210,7 @@ def _delimiter(text: str) -> str:
     """What cuts the header into most columns; the comma where nothing does."""
 
     def columns(delimiter: str) -> int:
+        """Columns of the first row that has any."""
         reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
         return len(next((cells for cells in reader if cells), []))
 

@@ -247,10 +247,12 @@ class BFloat16(Callback):
         context = torch.autocast(device, dtype=torch.bfloat16)
 
         def enter(*_: Any) -> None:
+            """Open the context, once."""
             before.remove()
             context.__enter__()
 
         def leave(*_: Any) -> None:
+            """Close it after the forward pass, once."""
             after.remove()
             context.__exit__(None, None, None)
 

@@ -83,11 +83,7 @@ def pretrain_encoder(
             the corpus is too small for the batch, or the vocabulary is not
             that of the model.
     """
-    if len(vocabulary.special) != config.model.vocab_size:
-        raise ValueError(
-            f"model.vocab_size={config.model.vocab_size}, but the vocabulary has "
-            f"{len(vocabulary.special)} tokens: give the model as many"
-        )
+    _check_vocabulary(vocabulary, config.model.vocab_size)
     torch.manual_seed(config.seed)
     encoder = build_encoder(config.model)
     if config.start is not None:
@@ -106,6 +102,14 @@ def pretrain_encoder(
     model = MaskedPositionsModel(encoder)
     keeper = MaskedLMSegments(config, model, train, valid, held_out, Path(folder), report)
     return encoder, run_segments(keeper, batches, masked_lm_loss)
+
+
+def _check_vocabulary(vocabulary: MaskingVocabulary, vocab_size: int) -> None:
+    if len(vocabulary.special) != vocab_size:
+        raise ValueError(
+            f"model.vocab_size={vocab_size}, but the vocabulary has "
+            f"{len(vocabulary.special)} tokens: give the model as many"
+        )
 
 
 class MaskedLMSegments(Segments):

@@ -169,6 +169,7 @@ class LanguageModelSegments(Segments):
 
 def _in_float32(forward: Callable[..., Any]) -> Callable[..., Any]:
     def without_autocast(x: Tensor, *rest: Any) -> Any:
+        """``forward`` of ``x`` in float32."""
         with torch.autocast(x.device.type, enabled=False):
             return forward(x.float(), *rest)
 

@@ -234,6 +234,7 @@ def by_position(schedule: Schedule, T: int, lrs: Sequence[float]) -> Callable[[f
         raise ValueError(f"T={T}, {len(lrs)} learning rates: give T >= 1 and one rate per group")
 
     def rates(position: float) -> list[float]:
+        """Every group's rate at a share of the stage in ``[0, 1]``."""
         t = min(round(position * T), T - 1)
         return [schedule(t, T, lr) for lr in lrs]
 

@@ -85,6 +85,15 @@ class TextDataLoaders(DataLoaders):
 class TextLearner(Learner):
     """fastai's ``Learner`` with a ``predict`` that takes a string.
 
+    fastai's own recipe works::
+
+        learn = text_classifier_learner(train, valid)
+        learn.fit_one_cycle(1, 2e-2)
+        learn.freeze_to(-2)
+        learn.fit_one_cycle(1, slice(1e-2 / 2.6**4, 1e-2))
+        learn.unfreeze()
+        learn.fit_one_cycle(2, slice(1e-3 / 2.6**4, 1e-3))
+
     Introduced in the chapter *ULMFiT*.
     """
 
@@ -112,15 +121,8 @@ def text_classifier_learner(
     """fastai's function of this name, on the book's AWD-LSTM.
 
     Five layer groups, so that ``slice(lr / 2.6**4, lr)`` is the paper's rule;
-    frozen up to the head, as fastai returns it. fastai's own recipe works::
-
-        learn.fit_one_cycle(1, 2e-2)
-        learn.freeze_to(-2)
-        learn.fit_one_cycle(1, slice(1e-2 / 2.6**4, 1e-2))
-        learn.unfreeze()
-        learn.fit_one_cycle(2, slice(1e-3 / 2.6**4, 1e-3))
-
-    ``learn.export`` would pickle: keep the model with
+    frozen up to the head, as fastai returns it (its recipe is shown at
+    :class:`TextLearner`). ``learn.export`` would pickle: keep the model with
     :func:`ulmfit_lib.models.classifier_folder.save_classifier`. Introduced in
     the chapter *ULMFiT*.
 
@@ -145,13 +147,17 @@ def text_classifier_learner(
     dropped = classifier_encoder(encoder, CLASSIFIER_DROPOUTS, drop_mult)
     model = TextClassifier(dropped, len(dls.vocab), head).to(device)
     check_partition(model, classifier_groups(model))
-    defaults = {
+    learn = TextLearner(dls, model, **(_defaults() | settings))
+    learn.freeze()
+    return learn
+
+
+def _defaults() -> dict[str, Any]:
+    """What fastai's ``Learner`` is given unless the caller says otherwise."""
+    return {
         "loss_func": CrossEntropyLossFlat(),
         "splitter": classifier_groups,
         "opt_func": adam(),
         "metrics": [accuracy],
         "cbs": [GradientClip(25.0)],
     }
-    learn = TextLearner(dls, model, **(defaults | settings))
-    learn.freeze()
-    return learn
