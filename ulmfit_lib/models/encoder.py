@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import json
 import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -30,7 +29,12 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from ulmfit_lib.models.pretrained import SHIPPED_WEIGHTS, model_card, weight_hashes
+from ulmfit_lib.models.pretrained import (
+    SHIPPED_WEIGHTS,
+    model_card,
+    weight_hashes,
+    write_card,
+)
 from ulmfit_lib.text.cache import write_atomically
 from ulmfit_lib.text.running_text import DamagedFileError
 from ulmfit_lib.text.tokenizer import BOS, CLS, CLS_ID, MASK, PAD, PAD_ID, SEP, SEP_ID
@@ -59,13 +63,16 @@ class EncoderConfig:
             )
 
     @classmethod
-    def of_width(cls, hidden_size: int, n_layers: int, max_length: int) -> EncoderConfig:
+    def of_width(
+        cls, hidden_size: int, n_layers: int, max_length: int, dropout: float = 0.0
+    ) -> EncoderConfig:
         """BERT's proportions: 64 numbers a head, a feed-forward layer of four times the width.
 
         Args:
             hidden_size: width; a multiple of 64, or less than 128.
             n_layers: transformer layers.
             max_length: positions.
+            dropout: in pre-training.
         """
         heads = max(1, hidden_size // 64)
         return cls(
@@ -74,6 +81,7 @@ class EncoderConfig:
             n_heads=heads,
             feed_forward_size=4 * hidden_size,
             max_length=max_length,
+            dropout=dropout,
         )
 
 
@@ -201,8 +209,7 @@ def save_encoder(
         facts = _file_facts(new, model) | {"model": asdict(config)} | dict(card)
         for file in sorted(new.iterdir()):
             write_atomically(Path(folder) / file.name, file.read_bytes())
-    content = (json.dumps(facts, indent=1) + "\n").encode()
-    write_atomically(Path(folder) / f"{WEIGHTS_STEM}.json", content)
+    write_card(facts, Path(folder) / f"{WEIGHTS_STEM}.json")
     return Path(folder)
 
 

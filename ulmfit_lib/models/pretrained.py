@@ -66,8 +66,55 @@ def save_language_model(
     }
     path = Path(folder) / f"{name}.safetensors"
     write_atomically(path, content)
-    write_atomically(path.with_suffix(".json"), (json.dumps(facts, indent=1) + "\n").encode())
+    write_card(facts, path.with_suffix(".json"))
     return path
+
+
+def write_card(facts: Mapping[str, Any], path: str | Path) -> None:
+    """Write a card, whole or not at all.
+
+    Args:
+        facts: that JSON can say.
+        path: of the card.
+    """
+    write_atomically(Path(path), (json.dumps(facts, indent=1) + "\n").encode())
+
+
+def add_held_out(rows: Mapping[str, Mapping[str, Any]], path: str | Path) -> None:
+    """Add measurements to the card at ``path``; its other facts stay as they are.
+
+    A row that is there already is replaced if it is of the same text.
+    Introduced in the chapter *Text and language models*.
+
+    Args:
+        rows: by name; each names the fingerprint of its text, ``corpus``.
+        path: of the card.
+
+    Raises:
+        ValueError: the card has a row of that name from another text.
+    """
+    check_row_names(rows, path)
+    card = json.loads(Path(path).read_text("utf-8"))
+    write_card(card | {"held_out": card["held_out"] | {n: dict(r) for n, r in rows.items()}}, path)
+
+
+def check_row_names(rows: Mapping[str, Mapping[str, Any]], path: str | Path) -> None:
+    """Refuse rows that would replace measurements on another text.
+
+    Args:
+        rows: as :func:`add_held_out` takes them; of each only ``corpus`` is
+            read.
+        path: of the card.
+
+    Raises:
+        ValueError: the card has a row of that name from another text.
+    """
+    there = json.loads(Path(path).read_text("utf-8"))["held_out"]
+    for name, row in rows.items():
+        if name in there and there[name].get("corpus") != row["corpus"]:
+            raise ValueError(
+                f"{path} has a measurement {name!r} on another text: choose another name"
+            )
 
 
 def model_card(name: str, folder: str | Path = SHIPPED_WEIGHTS) -> dict[str, Any]:

@@ -22,7 +22,7 @@ COUNTING = (
     "words are counted as in the literature: blank-separated tokens of the published file, "
     "plus one for the end of every line. The model reads the text as it was before it was cut "
     "into words, blank lines and signs of headings left out; '<unk>' is read, and predicted, "
-    "as these five letters and signs."
+    "as these five characters."
 )
 _HEADING = re.compile(r"((?:= )+)(.+?)((?: =)+)")
 _REPAIRS = tuple(
