@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import sys
 import traceback
+from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
     from ulmfit_lib.text.catalogue import DataSet
+    from ulmfit_lib.training.publication import ModelKind
 
 HELP = "The command line of the book Fine-Tuning Language Models."
 app = typer.Typer(
@@ -36,7 +38,63 @@ Licence = Annotated[str, typer.Option(help="Licence of the text, for the card.")
 Updates = Annotated[int, typer.Option(help="Optimizer steps.")]
 DecayFrom = Annotated[int, typer.Option(help="Step of the final decay; 0: none.")]
 BFloat16 = Annotated[bool, typer.Option(help="Fast on processors that have it.")]
+Segment = Annotated[int, typer.Option(help="Steps between checkpoints.")]
+HighestRate = Annotated[float, typer.Option(help="Highest learning rate.")]
 Json = Annotated[bool, typer.Option("--json", help="Print it for programs, as JSON.")]
+
+
+# The defaults of --scale paper. The AWD-LSTM: fastai's script for WikiText-103
+# (courses/dl2/imdb_scripts/pretrain_lm.py), ten passes over 103 million words, with fastai's
+# width and with 80 rows (70 there), which 2, 4 or 8 processes can share. BERT-base: Devlin et al.
+# 2019, section 3 and appendix A.2.
+PAPER_DEFAULTS: dict[str, dict[str, Any]] = {
+    "awd-lstm": {
+        "updates": 184_000,
+        "segment": 1_000,
+        "batch_size": 80,
+        "embedding_size": 400,
+        "hidden_size": 1152,
+        "n_layers": 3,
+        "lr": 5e-3,
+        "dropout": 0.1,
+    },
+    "bert": {
+        "updates": 1_000_000,
+        "segment": 1_000,
+        "batch_size": 256,
+        "length": 512,
+        "hidden_size": 768,
+        "n_layers": 12,
+        "lr": 1e-4,
+        "first_mask_rate": 0.15,
+        "mask_rate": 0.15,
+        "dropout": 0.1,
+    },
+}
+
+
+class PretrainScale(StrEnum):
+    """Which sizes a pre-training has where none are given."""
+
+    LAPTOP = "laptop"
+    PAPER = "paper"
+
+
+def _set_defaults(context: typer.Context, scale: PretrainScale) -> PretrainScale:
+    """Give the command the defaults of ``scale``, before its other options are read."""
+    if scale is PretrainScale.PAPER:
+        context.default_map = PAPER_DEFAULTS[str(context.info_name)]
+    return scale
+
+
+ScaleOption = Annotated[
+    PretrainScale,
+    typer.Option(
+        callback=_set_defaults,
+        is_eager=True,
+        help="Sizes of the paper instead of the defaults shown here; other options still win.",
+    ),
+]
 
 
 @app.callback()
@@ -112,34 +170,42 @@ def pretrain_awd_lstm(
     test: Test,
     out: RunOut,
     licence: Licence,
+    scale: ScaleOption = PretrainScale.LAPTOP,
     direction: Annotated[str, typer.Option(help="forward or backward.")] = "forward",
     updates: Updates = 27_500,
     decay_from: DecayFrom = 0,
-    batch_size: int = 16,
+    segment: Segment = 250,
+    batch_size: Annotated[int, typer.Option(help="Rows, over all processes.")] = 16,
     bptt: int = 70,
     embedding_size: int = 192,
     hidden_size: int = 320,
+    n_layers: int = 3,
+    lr: HighestRate = 2e-3,
+    dropout: Annotated[float, typer.Option(help="Factor on ULMFiT's, of fine-tuning.")] = 0.0,
     bfloat16: BFloat16 = False,
     seed: int = 0,
 ) -> None:
     """Pre-train an AWD-LSTM language model; run again, it goes on from its last checkpoint."""
-    from ulmfit_lib.models.awd_lstm import AWDLSTMConfig
+    from ulmfit_lib.models.awd_lstm import FINE_TUNING_DROPOUTS, AWDLSTMConfig
     from ulmfit_lib.text.streams import StreamConfig
+    from ulmfit_lib.training.lm_publication import AWDLSTMKind
     from ulmfit_lib.training.pretraining import PretrainConfig
-    from ulmfit_lib.training.publication import held_out_summary, pretrain_and_publish
 
     config = PretrainConfig(
-        model=AWDLSTMConfig(embedding_size=embedding_size, hidden_size=hidden_size),
-        stream=StreamConfig(batch_size, bptt, True, direction),
         updates=updates,
+        segment=segment,
+        lr_max=lr,
         horizon=max(updates, 27_500),
         decay_from=decay_from or None,
         bfloat16=bfloat16,
         seed=seed,
+        model=AWDLSTMConfig(
+            embedding_size=embedding_size, hidden_size=hidden_size, n_layers=n_layers
+        ),
+        dropouts=FINE_TUNING_DROPOUTS.scaled(dropout),
+        stream=StreamConfig(batch_size, bptt, True, direction),
     )
-    texts = {"valid": valid, "test": test}
-    card = pretrain_and_publish(config, files, texts, licence, _command(), out)
-    typer.echo(held_out_summary(card))
+    _publish(AWDLSTMKind(config), files, valid, test, licence, out)
 
 
 @pretrain.command("bert")
@@ -149,19 +215,21 @@ def pretrain_bert(
     test: Test,
     out: RunOut,
     licence: Licence,
+    scale: ScaleOption = PretrainScale.LAPTOP,
     updates: Updates = 20_000,
     horizon: Annotated[int, typer.Option(help="Steps to a rate of 0; 0: the updates.")] = 0,
     decay_from: DecayFrom = 0,
-    segment: Annotated[int, typer.Option(help="Steps between checkpoints.")] = 250,
+    segment: Segment = 250,
     batch_size: Annotated[int, typer.Option(help="Sequences, over all processes.")] = 64,
     length: Annotated[int, typer.Option(help="Tokens of a sequence, and positions.")] = 256,
     hidden_size: Annotated[int, typer.Option(help="A multiple of 64; BERT-base: 768.")] = 256,
     n_layers: Annotated[int, typer.Option(help="BERT-base: 12.")] = 6,
-    lr: Annotated[float, typer.Option(help="Highest learning rate.")] = 5e-4,
+    lr: HighestRate = 5e-4,
     first_mask_rate: Annotated[float, typer.Option(help="At the first step.")] = 0.3,
     mask_rate: Annotated[float, typer.Option(help="At the horizon.")] = 0.15,
     whole_words: Annotated[bool, typer.Option(help="Mask whole words.")] = False,
     random_start: Annotated[bool, typer.Option(help="No token vectors from counts.")] = False,
+    dropout: Annotated[float, typer.Option(help="In pre-training; BERT-base: 0.1.")] = 0.0,
     bfloat16: BFloat16 = False,
     seed: int = 0,
 ) -> None:
@@ -171,7 +239,7 @@ def pretrain_bert(
     from ulmfit_lib.text.packing import PackConfig
     from ulmfit_lib.training.encoder_start import StartConfig
     from ulmfit_lib.training.mlm_pretraining import MLMPretrainConfig
-    from ulmfit_lib.training.mlm_publication import encoder_summary, pretrain_and_publish_encoder
+    from ulmfit_lib.training.mlm_publication import EncoderKind
 
     config = MLMPretrainConfig(
         updates=updates,
@@ -181,19 +249,58 @@ def pretrain_bert(
         decay_from=decay_from or None,
         bfloat16=bfloat16,
         seed=seed,
-        model=EncoderConfig.of_width(hidden_size, n_layers, length),
+        model=EncoderConfig.of_width(hidden_size, n_layers, length, dropout),
         packing=PackConfig(batch_size, length, seed),
         masking=MaskingConfig(mask_rate, whole_words),
         start=None if random_start else StartConfig(),
         first_rate=first_mask_rate,
     )
-    texts = {"valid": valid, "test": test}
-    card = pretrain_and_publish_encoder(config, files, texts, licence, _command(), out)
-    typer.echo(encoder_summary(card))
+    _publish(EncoderKind(config), files, valid, test, licence, out)
+
+
+def _publish(
+    kind: ModelKind[Any], files: list[Path], valid: Path, test: Path, licence: str, out: Path
+) -> None:
+    from ulmfit_lib.training.held_out import summary
+    from ulmfit_lib.training.publication import pretrain_and_publish
+
+    held_out = {"valid": valid, "test": test}
+    card = pretrain_and_publish(kind, files, held_out, licence, _command(), out)
+    typer.echo(summary(card["held_out"]))
 
 
 def _command() -> list[str]:
-    return ["python", "-m", "ulmfit_lib", *sys.argv[1:]]
+    """The command line that makes the model again, with its launcher on several processes."""
+    from ulmfit_lib.training.processes import process_count
+
+    n = process_count()
+    start = ["python"] if n == 1 else ["accelerate", "launch", "--num_processes", str(n)]
+    return [*start, "-m", "ulmfit_lib", *sys.argv[1:]]
+
+
+@pretrain.command("measure")
+def measure(
+    texts: Annotated[list[str], typer.Argument(metavar="NAME=FILE...", help="Held-out text.")],
+    folder: Annotated[
+        Path | None, typer.Option(help="Of the models and cards; the book's own by default.")
+    ] = None,
+    wikitext: Annotated[
+        bool, typer.Option("--wikitext", help="The files have WikiText's layout and words.")
+    ] = False,
+) -> None:
+    """Measure the finished models of a folder on more text, and add that to their cards."""
+    from ulmfit_lib.models.pretrained import SHIPPED_WEIGHTS
+    from ulmfit_lib.training.held_out import measure_shipped
+
+    named = [text.partition("=") for text in texts]
+    for text, (name, _, file) in zip(texts, named, strict=True):
+        if not (name and file):
+            raise ValueError(
+                f"{text!r} is not NAME=FILE: give the measurement a name and the file of its "
+                "text, e.g. wikitext-2-test=wikitext-2/test.txt.xz"
+            )
+    files = {name: Path(file) for name, _, file in named}
+    measure_shipped(files, wikitext, folder or SHIPPED_WEIGHTS, typer.echo)
 
 
 @app.command()

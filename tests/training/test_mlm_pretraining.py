@@ -8,13 +8,15 @@ import pytest
 import torch
 
 from ulmfit_lib.models.encoder import EncoderConfig, encoder_card, load_encoder
-from ulmfit_lib.text.masking import MaskingConfig, MaskingVocabulary, masking_vocabulary
+from ulmfit_lib.text.masking import MaskingConfig, MaskingVocabulary
 from ulmfit_lib.text.packing import PackConfig
 from ulmfit_lib.text.token_files import TokenFile
-from ulmfit_lib.text.tokenizer import BOS_ID, MASK_ID, SPECIAL_TOKENS, load_tokenizer
+from ulmfit_lib.text.tokenizer import BOS_ID, MASK_ID, SPECIAL_TOKENS
 from ulmfit_lib.training.encoder_start import StartConfig
+from ulmfit_lib.training.held_out import summary
 from ulmfit_lib.training.mlm_pretraining import MLMPretrainConfig, pretrain_encoder
-from ulmfit_lib.training.mlm_publication import encoder_summary, publish_encoder
+from ulmfit_lib.training.mlm_publication import EncoderKind
+from ulmfit_lib.training.publication import publish
 from ulmfit_lib.training.segments import CHECKPOINT_NAME
 
 SIZE = 25
@@ -119,25 +121,20 @@ def test_impossible_runs_are_refused(tmp_path):
 def test_a_finished_run_becomes_a_folder_with_a_card(tmp_path):
     model = replace(CONFIG.model, vocab_size=8192)
     config = replace(CONFIG, model=model, updates=30, horizon=30)
-    tokenizer = load_tokenizer()
-    vocabulary = masking_vocabulary(tokenizer)
-    trained, progress = pretrain_encoder(
-        config, text(0), text(1), vocabulary, tmp_path / "run", lambda _: None
-    )
-    texts = {"train": text(0), "valid": text(1)}
-    facts = (tokenizer, "CC0", ["python", "here"], tmp_path / "bert")
-    publish_encoder(trained, config, progress, texts, *facts)
+    kind = EncoderKind(config)
+    trained, progress = kind.train(text(0), text(1), tmp_path / "run", lambda _: None)
+    facts = ({"train": text(0), "valid": text(1)}, "CC0", ["python", "here"], tmp_path)
+    publish(kind, trained, progress, *facts)
     card = encoder_card(tmp_path / "bert")
     needed = {"command", "corpus", "commit", "config", "tokens_seen", "held_out", "hardware"}
     assert needed | {"training_seconds", "sha256", "licence_of_text", "history"} <= set(card)
     measured = card["held_out"]["valid"]
     assert measured["masked_tokens"] > 100 and measured["mlm_loss"] > 0
-    assert "MLM loss" in encoder_summary(card)
+    assert "MLM loss" in summary(card["held_out"])
     loaded = load_encoder(tmp_path / "bert")
     assert loaded.config.vocab_size == 8192
     with pytest.raises(ValueError, match="finished 1 of 2 segments"):
-        longer = replace(config, updates=60, horizon=60)
-        publish_encoder(trained, longer, progress, texts, *facts)
+        publish(EncoderKind(replace(config, updates=60, horizon=60)), trained, progress, *facts)
 
 
 def test_a_run_may_start_from_counts(tmp_path):

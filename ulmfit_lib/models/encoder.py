@@ -56,13 +56,16 @@ class EncoderConfig:
             )
 
     @classmethod
-    def of_width(cls, hidden_size: int, n_layers: int, max_length: int) -> EncoderConfig:
+    def of_width(
+        cls, hidden_size: int, n_layers: int, max_length: int, dropout: float = 0.0
+    ) -> EncoderConfig:
         """BERT's proportions: 64 numbers a head, a feed-forward layer of four times the width.
 
         Args:
             hidden_size: width; a multiple of 64, or less than 128.
             n_layers: transformer layers.
             max_length: positions.
+            dropout: in pre-training.
         """
         heads = max(1, hidden_size // 64)
         return cls(
@@ -71,6 +74,7 @@ class EncoderConfig:
             n_heads=heads,
             feed_forward_size=4 * hidden_size,
             max_length=max_length,
+            dropout=dropout,
         )
 
 

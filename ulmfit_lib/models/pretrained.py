@@ -71,6 +71,44 @@ def write_card(weights: Path, facts: Mapping[str, Any]) -> None:
     write_atomically(weights.with_suffix(".json"), content.encode())
 
 
+def add_held_out(rows: Mapping[str, Mapping[str, Any]], path: str | Path) -> None:
+    """Add measurements to the card at ``path``; its other facts stay as they are.
+
+    A row that is there already is replaced if it is of the same text.
+    Introduced in the chapter *Text and language models*.
+
+    Args:
+        rows: by name; each names the fingerprint of its text, ``corpus``.
+        path: of the card.
+
+    Raises:
+        ValueError: the card has a row of that name from another text.
+    """
+    check_row_names(rows, path)
+    card = json.loads(Path(path).read_text("utf-8"))
+    held_out = card["held_out"] | {name: dict(row) for name, row in rows.items()}
+    write_card(Path(path).with_suffix(".safetensors"), card | {"held_out": held_out})
+
+
+def check_row_names(rows: Mapping[str, Mapping[str, Any]], path: str | Path) -> None:
+    """Refuse rows that would replace measurements on another text.
+
+    Args:
+        rows: as :func:`add_held_out` takes them; of each only ``corpus`` is
+            read.
+        path: of the card.
+
+    Raises:
+        ValueError: the card has a row of that name from another text.
+    """
+    there = json.loads(Path(path).read_text("utf-8"))["held_out"]
+    for name, row in rows.items():
+        if name in there and there[name].get("corpus") != row["corpus"]:
+            raise ValueError(
+                f"{path} has a measurement {name!r} on another text: choose another name"
+            )
+
+
 def model_card(name: str, folder: str | Path = SHIPPED_WEIGHTS) -> dict[str, Any]:
     """The card of the model ``name``.
 

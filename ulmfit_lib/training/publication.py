@@ -1,31 +1,25 @@
-"""From a finished pre-training run to a weight file with its card.
+"""From text files over a finished pre-training run to weights with their card.
 
-Introduced in the chapter *Text and language models*.
+The way is the same for every kind of model; what differs between them is in
+:class:`ModelKind`. Introduced in the chapter *Text and language models*.
 """
 
 from __future__ import annotations
 
 import platform
 import subprocess
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
+from torch import nn
 
-from ulmfit_lib.models.awd_lstm import LanguageModel
-from ulmfit_lib.models.pretrained import (
-    SHIPPED_WEIGHTS,
-    model_card,
-    model_name,
-    save_language_model,
-)
-from ulmfit_lib.text.streams import LMStream, StreamConfig
 from ulmfit_lib.text.token_files import TokenFile, tokenize_files
 from ulmfit_lib.text.tokenizer import load_tokenizer
-from ulmfit_lib.training.perplexity import stream_perplexity
-from ulmfit_lib.training.pretraining import PretrainConfig, pretrain
+from ulmfit_lib.training.held_out import check_held_out
 from ulmfit_lib.training.processes import (
     first_process_first,
     is_first_process,
@@ -33,20 +27,61 @@ from ulmfit_lib.training.processes import (
     training_device,
     wait_for_all,
 )
+from ulmfit_lib.training.run_cost import run_cost
 from ulmfit_lib.training.segments import Progress, RunConfig
 
 INTENDED_USE = (
     "Starting point for the book's experiments and exercises: small enough to tune on two "
     "processor cores. Not a text generator for readers other than those who study it."
 )
-LIMITS = (
-    "English encyclopaedia text only, read for less than one pass; facts it seems to state are "
-    "not reliable, and it repeats the biases of its text."
-)
+Model = TypeVar("Model", bound=nn.Module)
+
+
+class ModelKind(ABC, Generic[Model]):
+    """What a kind of model does in its own way.
+
+    Introduced in the chapter *Text and language models*.
+    """
+
+    config: RunConfig  # the run
+    name: str  # of the weights, and of the checkpoint's folder before ".run"
+    facts: dict[str, Any]  # what the card says of this kind of model
+
+    @abstractmethod
+    def check(self, train: TokenFile) -> None:
+        """Raise ValueError where ``train`` does not fill a batch."""
+
+    @abstractmethod
+    def train(
+        self, train: TokenFile, valid: TokenFile, folder: Path, report: Callable[[str], None]
+    ) -> tuple[Model, Progress]:
+        """Run the pre-training, or what is left of it.
+
+        Args:
+            train: text to learn from.
+            valid: held-out text.
+            folder: of the checkpoint.
+            report: takes one line of progress at a time.
+
+        Returns:
+            The trained model and the record of the run.
+        """
+
+    @abstractmethod
+    def measure(self, model: Model, text: TokenFile) -> dict[str, Any]:
+        """How good ``model`` is on a held-out ``text``, as a card holds it."""
+
+    @abstractmethod
+    def save(self, model: Model, card: dict[str, Any], folder: Path) -> Path:
+        """Write ``model`` and its ``card`` to ``folder``; returns the path of the weights."""
+
+    @abstractmethod
+    def card(self, folder: Path) -> dict[str, Any]:
+        """The card that :meth:`save` wrote to ``folder``."""
 
 
 def pretrain_and_publish(
-    config: PretrainConfig,
+    kind: ModelKind[Model],
     files: Sequence[Path],
     held_out: Mapping[str, Path],
     licence: str,
@@ -59,7 +94,7 @@ def pretrain_and_publish(
     Introduced in the chapter *Text and language models*.
 
     Args:
-        config: the run.
+        kind: of model, with the run.
         files: running text to learn from.
         held_out: running text to measure on, by name; "valid" is read at
             every checkpoint.
@@ -73,35 +108,65 @@ def pretrain_and_publish(
 
     Raises:
         FileNotFoundError, DamagedFileError: a file is missing or not whole.
-        ValueError: as :func:`ulmfit_lib.training.pretraining.pretrain`.
+        ValueError: a text is too small, or as
+            :func:`ulmfit_lib.training.segments.run_segments`.
+    """
+    texts = read_texts(kind, files, held_out)
+    model, progress = kind.train(
+        texts["train"], texts["valid"], folder / f"{kind.name}.run", report
+    )
+    if is_first_process():
+        publish(kind, model, progress, texts, licence, command, folder)
+    wait_for_all()
+    return kind.card(folder)
+
+
+def read_texts(
+    kind: ModelKind[Model], files: Sequence[Path], held_out: Mapping[str, Path]
+) -> dict[str, TokenFile]:
+    """Token ids of all texts of a run, found large enough before it begins.
+
+    Args:
+        kind: of model, with the run.
+        files: running text to learn from.
+        held_out: running text to measure on, by name.
+
+    Returns:
+        "train" and the held-out texts, by name.
+
+    Raises:
+        FileNotFoundError, DamagedFileError: a file is missing or not whole.
+        ValueError: a text is too small; the message names its files.
     """
     tokenizer = load_tokenizer()
     with first_process_first():
         texts = {name: tokenize_files([path], tokenizer) for name, path in held_out.items()}
         train = tokenize_files(files, tokenizer)
-    name = model_name(config.stream.direction)
-    checkpoints = folder / f"{name}.run"
-    model, progress = pretrain(config, train, texts["valid"], checkpoints, report)
-    if is_first_process():
-        publish(model, config, progress, {"train": train, **texts}, licence, command, folder)
-    wait_for_all()
-    return model_card(name, folder)
+    for name, path in held_out.items():
+        check_held_out(texts[name], f"--{name} {path}")
+    try:
+        kind.check(train)
+    except ValueError as error:
+        raise ValueError(f"training text {', '.join(map(str, files))}: {error}") from error
+    return {"train": train, **texts}
 
 
 def publish(
-    model: LanguageModel,
-    config: PretrainConfig,
+    kind: ModelKind[Model],
+    model: Model,
     progress: Progress,
-    texts: dict[str, TokenFile],
+    texts: Mapping[str, TokenFile],
     licence: str,
     command: Sequence[str],
-    folder: str | Path = SHIPPED_WEIGHTS,
+    folder: Path,
 ) -> Path:
     """Measure ``model`` on held-out text and write it, with its card, to ``folder``.
 
+    Introduced in the chapter *Text and language models*.
+
     Args:
-        model: the trained language model.
-        config: the run that made it.
+        kind: of model, with the run that made it.
+        model: the trained model.
         progress: how that run went.
         texts: "train" plus the held-out corpora to measure, by name.
         licence: of the training text.
@@ -114,16 +179,16 @@ def publish(
     Raises:
         ValueError: the run is not finished.
     """
-    check_finished(config, progress)
-    direction = config.stream.direction
-    held_out = {n: t for n, t in texts.items() if n != "train"}
+    check_finished(kind.config, progress)
+    held_out = {name: text for name, text in texts.items() if name != "train"}
+    parameters = sum(p.numel() for p in model.parameters())
     card = {
-        "direction": direction,
-        **run_facts(config, progress, texts["train"], licence, command),
-        "held_out": {n: _measure(model, t, config) for n, t in held_out.items()},
-        "limits": LIMITS,
+        **run_facts(kind.config, progress, texts["train"], licence, command),
+        **run_cost(progress, parameters, kind.config.bfloat16),
+        "held_out": {name: kind.measure(model, text) for name, text in held_out.items()},
+        **kind.facts,
     }
-    return save_language_model(model.cpu(), card, model_name(direction), folder)
+    return kind.save(model, card, folder)
 
 
 def check_finished(config: RunConfig, progress: Progress) -> None:
@@ -176,19 +241,6 @@ def run_facts(
     }
 
 
-def _measure(model: LanguageModel, text: TokenFile, config: PretrainConfig) -> dict[str, float]:
-    stream = LMStream(
-        text.tokens, StreamConfig(16, config.stream.bptt, False, config.stream.direction)
-    )
-    result = stream_perplexity(model, stream, text.n_words / len(text.tokens))
-    return {
-        "tokens": result.n_tokens,
-        "loss_per_token": result.loss,
-        "perplexity_per_token": result.per_token,
-        "perplexity_per_word": result.per_word,
-    }
-
-
 def _hardware() -> str:
     """Processor and threads, or the GPU, of each process."""
     device, count = training_device(), process_count()
@@ -211,12 +263,3 @@ def _commit() -> str:
         ).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return ""
-
-
-def held_out_summary(card: dict[str, Any]) -> str:
-    """One line a corpus: what a card says about held-out text."""
-    return "\n".join(
-        f"{name}: loss {m['loss_per_token']:.3f}, perplexity {m['perplexity_per_token']:.1f} "
-        f"a token, {m['perplexity_per_word']:.0f} a word"
-        for name, m in card["held_out"].items()
-    )
