@@ -68,6 +68,7 @@ PAPER_DEFAULTS: dict[str, dict[str, Any]] = {
         "lr": 1e-4,
         "first_mask_rate": 0.15,
         "mask_rate": 0.15,
+        "random_start": True,
         "dropout": 0.1,
     },
 }
@@ -301,6 +302,24 @@ def measure(
             )
     files = {name: Path(file) for name, _, file in named}
     measure_shipped(files, wikitext, folder or SHIPPED_WEIGHTS, typer.echo)
+
+
+@pretrain.command("transfer")
+def transfer(
+    records: Annotated[
+        list[str], typer.Argument(help="Records of 'run transfer', e.g. transfer-mr-laptop.")
+    ],
+    folder: Annotated[
+        Path | None, typer.Option(help="Of the models and cards; the book's own by default.")
+    ] = None,
+) -> None:
+    """Write into the models' cards where they win against their rivals, and where they do not."""
+    from ulmfit_lib.models.pretrained import SHIPPED_WEIGHTS
+    from ulmfit_lib.papers.transfer_summary import write_transfer
+    from ulmfit_lib.study.records import load_record
+
+    written = write_transfer(map(load_record, records), folder or SHIPPED_WEIGHTS)
+    typer.echo(", ".join(f"{model}: {n} rows" for model, n in written.items()))
 
 
 @app.command()

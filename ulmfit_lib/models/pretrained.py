@@ -71,6 +71,19 @@ def write_card(weights: Path, facts: Mapping[str, Any]) -> None:
     write_atomically(weights.with_suffix(".json"), content.encode())
 
 
+def add_facts(facts: Mapping[str, Any], path: str | Path) -> None:
+    """Add ``facts`` to the card at ``path``, or replace them; its other facts stay as they are.
+
+    Introduced in the chapter *Text and language models*.
+
+    Args:
+        facts: that JSON can say.
+        path: of the card; the weights lie beside it.
+    """
+    card = json.loads(Path(path).read_text("utf-8"))
+    write_card(Path(path).with_suffix(".safetensors"), card | dict(facts))
+
+
 def add_held_out(rows: Mapping[str, Mapping[str, Any]], path: str | Path) -> None:
     """Add measurements to the card at ``path``; its other facts stay as they are.
 
@@ -85,9 +98,8 @@ def add_held_out(rows: Mapping[str, Mapping[str, Any]], path: str | Path) -> Non
         ValueError: the card has a row of that name from another text.
     """
     check_row_names(rows, path)
-    card = json.loads(Path(path).read_text("utf-8"))
-    held_out = card["held_out"] | {name: dict(row) for name, row in rows.items()}
-    write_card(Path(path).with_suffix(".safetensors"), card | {"held_out": held_out})
+    there = json.loads(Path(path).read_text("utf-8"))["held_out"]
+    add_facts({"held_out": there | {name: dict(row) for name, row in rows.items()}}, path)
 
 
 def check_row_names(rows: Mapping[str, Mapping[str, Any]], path: str | Path) -> None:

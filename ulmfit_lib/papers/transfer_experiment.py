@@ -122,7 +122,7 @@ class TransferStudy(TaskStudy[TransferArm]):
         """As every study, with Matthews' correlation beside the accuracy (CoLA's measure)."""
         result = super().run(arm, seed)
         matthews = float(matthews_corrcoef(self.test.labels, result.predictions))
-        return replace(result, metrics={**result.metrics, "matthews": matthews})
+        return replace(result, metrics={**result.metrics, "mcc": matthews})
 
     def stages(self, arm: TransferArm) -> tuple[Touched, ...]:
         """What training is shown: the labelled examples alone."""

@@ -18,6 +18,7 @@ from book_build.evidence import ClaimsTable, RunRecordSummary
 from book_build.execution import kernel_environment
 from book_build.layout import Layout
 from book_build.mathjax import copy_mathjax, notice_formulas
+from book_build.models import ShippedModels, TransferTable
 from book_build.reference import ApiPages, Source, Symbols
 from book_build.terms import BookGlossary, NotationTable, TermWithChinese
 
@@ -30,6 +31,8 @@ DIRECTIVES = {
     "notation-table": NotationTable,
     "claims-table": ClaimsTable,
     "run-record": RunRecordSummary,
+    "shipped-models": ShippedModels,
+    "transfer-table": TransferTable,
     "api": ApiPages,
     "symbols": Symbols,
     "source": Source,

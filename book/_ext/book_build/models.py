@@ -1,0 +1,118 @@
+"""Directives that show the models that come with the book: their cards, and how they transfer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from docutils import nodes
+
+from book_build.directive import BookDirective
+from book_build.wording import duration, size
+
+if TYPE_CHECKING:
+    from ulmfit_lib.study.records import RunRecord
+
+NAMES = {
+    "awd_lstm_forward": "AWD-LSTM, forward",
+    "awd_lstm_backward": "AWD-LSTM, backward",
+    "bert": "Encoder",
+}
+ARM_NAMES = {
+    "tfidf": "TF-IDF, logistic regression",
+    "forward": "AWD-LSTM, forward",
+    "backward": "AWD-LSTM, backward",
+    "encoder": "Encoder",
+    "forward scratch": "AWD-LSTM from random weights",
+    "encoder scratch": "Encoder from random weights",
+}
+READINGS = {"probe": "frozen", "tuned": "tuned"}
+
+
+class ShippedModels(BookDirective):
+    """``{shipped-models}``: a column per model with what its card says."""
+
+    def run(self) -> list[nodes.Node]:
+        """One row per fact, one column per model."""
+        from ulmfit_lib.models.encoder import encoder_card
+        from ulmfit_lib.models.pretrained import SHIPPED_WEIGHTS, model_card
+
+        cards = [model_card(name) for name in list(NAMES)[:2]] + [encoder_card()]
+        for path in SHIPPED_WEIGHTS.rglob("*.json"):
+            self.depends_on(path)
+        columns = [_facts(card, SHIPPED_WEIGHTS) for card in cards]
+        rows = [[fact, *(column[fact] for column in columns)] for fact in columns[0]]
+        return [
+            self.table(["", *(NAMES[card["name"]] for card in cards)], rows, widths=[3, 4, 4, 4])
+        ]
+
+
+class TransferTable(BookDirective):
+    """``{transfer-table} transfer-mr-laptop``: each model, frozen and tuned, by number of labels."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        """One row per model and reading, one column per number of labels."""
+        from ulmfit_lib.study.records import load_record
+
+        path = self.layout.book / "runs" / f"{self.arguments[0]}.json"
+        self.depends_on(path)
+        try:
+            record = load_record(path.stem, path.parent)
+        except (FileNotFoundError, ValueError) as error:
+            raise self.error(f"transfer-table: {error}") from error
+        arms = record.config["arms"].values()
+        counts = sorted({arm["per_class"] for arm in arms})
+        stems = dict.fromkeys(name.rpartition("/")[0] for name in record.arms)
+        rows = [[_arm_name(stem), *_scores(record, stem, counts)] for stem in stems]
+        heads = [f"{n} labels a class" for n in counts]
+        return [self.table(["", *heads], rows, widths=[4] + [3] * len(counts))]
+
+
+def _facts(card: Mapping[str, Any], folder: Any) -> dict[str, str]:
+    """The facts of a card that stand in the table, in words."""
+    test, wikitext = card["held_out"]["test"], card["held_out"]["wikitext-2-test"]
+    energy, end = card["energy"], card["convergence"]
+    share = card["tokens_seen"] / card["corpus_tokens"]
+    return {
+        "Parameters": f"{card['parameters'] / 1e6:.1f} million",
+        "On disk": size(_file(card, folder).stat().st_size),
+        "Text read": f"{card['tokens_seen'] / 1e6:.0f} million tokens ({share:.2f} passes)",
+        "Wikipedia, test": _loss(test),
+        "WikiText-2, test": _loss(wikitext),
+        "Still falling": f"{end['fall_in_nats']:.3f} nats, updates {end['from_update']:,} to "
+        f"{end['to_update']:,}",
+        "Training": f"{duration(card['training_seconds'])}, {card['tokens_per_second']:,.0f} "
+        "tokens a second",
+        "Energy, estimated": f"{1000 * energy['kwh']:.0f} Wh ({energy['assumption']})",
+        "Made by": f"commit `{card['commit']}`, {card['hardware']}",
+        "Licence of the text": card["licence_of_text"],
+    }
+
+
+def _file(card: Mapping[str, Any], folder: Any) -> Any:
+    name = card["name"]
+    return folder / name / "model.safetensors" if name == "bert" else folder / f"{name}.safetensors"
+
+
+def _loss(row: Mapping[str, Any]) -> str:
+    if "mlm_loss" in row:
+        return f"{row['mlm_loss']:.2f} nats a masked token, {100 * row['mlm_accuracy']:.0f} % right"
+    return (
+        f"{row['loss_per_token']:.2f} nats a token; perplexity {row['perplexity_per_token']:.0f} "
+        f"a token, {row['perplexity_per_word']:,.0f} a word"
+    )
+
+
+def _arm_name(stem: str) -> str:
+    model, _, reading = stem.partition("/")
+    return ", ".join([ARM_NAMES[model], *([READINGS[reading]] if reading else [])])
+
+
+def _scores(record: RunRecord, stem: str, counts: Sequence[int]) -> list[str]:
+    from ulmfit_lib.papers.transfer_summary import METRIC
+    from ulmfit_lib.study.comparisons import arm_summary
+
+    metric = METRIC.get(record.config["task"], "accuracy")
+    return [arm_summary(record, f"{stem}/{n}", metric).text() for n in counts]
