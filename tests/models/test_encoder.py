@@ -1,12 +1,14 @@
 """The encoder is stock BERT, and its folder is read by transformers' Auto classes."""
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
 from transformers import AutoModelForMaskedLM, AutoModelForSequenceClassification, AutoTokenizer
 
 from ulmfit_lib.models.encoder import (
+    SHIPPED_ENCODER,
     EncoderConfig,
     MaskedPositionsModel,
     build_encoder,
@@ -15,6 +17,8 @@ from ulmfit_lib.models.encoder import (
     load_encoder_tokenizer,
     save_encoder,
 )
+from ulmfit_lib.models.pretrained import SHIPPED_WEIGHTS
+from ulmfit_lib.text.masking import masking_vocabulary
 from ulmfit_lib.text.running_text import DamagedFileError
 from ulmfit_lib.text.tokenizer import (
     BOS_ID,
@@ -25,6 +29,7 @@ from ulmfit_lib.text.tokenizer import (
     encode,
     load_tokenizer,
 )
+from ulmfit_lib.training.held_out import encoder_row, read_held_out
 
 TINY = EncoderConfig(hidden_size=16, n_layers=2, n_heads=2, feed_forward_size=32, max_length=24)
 TEXTS = ["The river rises.", "", "emoji 🙂 and שלום\nline two \x00 " + "long " * 40]
@@ -155,3 +160,29 @@ def test_a_missing_encoder_is_explained(tmp_path):
 def test_heads_must_share_the_width():
     with pytest.raises(ValueError, match="hidden_size=10 must be a multiple of n_heads=4"):
         EncoderConfig(hidden_size=10)
+
+
+def test_the_shipped_encoder_has_the_loss_that_its_card_says():
+    card, tokenizer = encoder_card(), load_tokenizer()
+    held = read_held_out(Path(__file__).with_name("sample.txt"), tokenizer)
+    length = card["config"]["packing"]["length"]
+    row = encoder_row(load_encoder(), held.text, length, masking_vocabulary(tokenizer))
+    stated = card["held_out"]["sample"]
+    assert stated["corpus"] == held.text.fingerprint
+    assert row["masked_tokens"] == stated["masked_tokens"] > 20
+    assert row["mlm_loss"] == pytest.approx(stated["mlm_loss"], abs=1e-3)
+    assert row["mlm_loss"] < 5.5  # the unigram entropy of its training text is about 6.9
+
+
+def test_auto_classes_read_the_shipped_encoder_and_it_fills_a_mask():
+    tokenizer = AutoTokenizer.from_pretrained(SHIPPED_ENCODER)
+    model = AutoModelForMaskedLM.from_pretrained(SHIPPED_ENCODER)
+    batch = tokenizer("The river flows into the[MASK].", return_tensors="pt")
+    place = (batch["input_ids"][0] == tokenizer.mask_token_id).nonzero().item()
+    likeliest = model(**batch).logits[0, place].topk(20).indices
+    assert {" sea", " river", " lake"} & {tokenizer.decode([i]) for i in likeliest.tolist()}
+
+
+def test_all_weights_together_stay_below_40_mb():
+    files = SHIPPED_WEIGHTS.rglob("*.safetensors")
+    assert sum(file.stat().st_size for file in files) < 40e6

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import copy
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,6 +28,7 @@ from transformers import (
     PreTrainedTokenizerBase,
     PreTrainedTokenizerFast,
 )
+from transformers.utils import logging
 
 from ulmfit_lib.models.pretrained import SHIPPED_WEIGHTS, intact_weights, model_card, write_card
 from ulmfit_lib.text.cache import write_atomically
@@ -196,7 +198,8 @@ def save_encoder(
     """
     with tempfile.TemporaryDirectory() as temporary:
         new = Path(temporary)
-        _half(model).save_pretrained(new)
+        with _no_progress_bars():
+            _half(model).save_pretrained(new)
         _loading_config(model.config, config).save_pretrained(new)
         encoder_tokenizer(tokenizer, config.max_length).save_pretrained(new)
         for file in sorted(new.iterdir()):
@@ -220,7 +223,8 @@ def load_encoder(folder: str | Path = SHIPPED_ENCODER) -> BertForMaskedLM:
         DamagedFileError: the weights are not what their card says.
     """
     path = _checked(folder)
-    return BertForMaskedLM.from_pretrained(path, dtype=torch.float32, local_files_only=True)
+    with _no_progress_bars():
+        return BertForMaskedLM.from_pretrained(path, dtype=torch.float32, local_files_only=True)
 
 
 def load_encoder_tokenizer(folder: str | Path = SHIPPED_ENCODER) -> PreTrainedTokenizerBase:
@@ -255,6 +259,18 @@ def encoder_card(folder: str | Path = SHIPPED_ENCODER) -> dict[str, Any]:
             f"which writes it to OUT/{SHIPPED_ENCODER.name}"
         )
     return model_card(WEIGHTS_STEM, folder)
+
+
+@contextmanager
+def _no_progress_bars() -> Iterator[None]:
+    """A small file is read or written before a bar could show anything."""
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
 
 
 def _checked(folder: str | Path) -> Path:

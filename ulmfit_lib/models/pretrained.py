@@ -139,10 +139,18 @@ def model_card(name: str, folder: str | Path = SHIPPED_WEIGHTS) -> dict[str, Any
 
 
 def weight_hashes(folder: str | Path = SHIPPED_WEIGHTS) -> dict[str, tuple[str, str]]:
-    """SHA-256 of every weight file: as it is, and as its card says it should be."""
+    """SHA-256 of every weight file: as it is, and as its card says it should be.
+
+    Args:
+        folder: of the weights; those in its sub-folders are named
+            "sub-folder/name".
+    """
     return {
-        path.stem: (_sha256(path), model_card(path.stem, folder)["sha256"])
-        for path in sorted(Path(folder).glob("*.safetensors"))
+        path.relative_to(folder).with_suffix("").as_posix(): (
+            _sha256(path),
+            model_card(path.stem, path.parent)["sha256"],
+        )
+        for path in sorted(Path(folder).rglob("*.safetensors"))
     }
 
 

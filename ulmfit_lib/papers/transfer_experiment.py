@@ -17,7 +17,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from ulmfit_lib.models.awd_lstm import AWDLSTM
-from ulmfit_lib.models.encoder import SHIPPED_ENCODER, EncoderConfig, encoder_card, load_encoder
+from ulmfit_lib.models.encoder import EncoderConfig, encoder_card, load_encoder
 from ulmfit_lib.models.encoder_classifier import masked_mean
 from ulmfit_lib.models.pretrained import load_language_model
 from ulmfit_lib.papers import bert_finetuning, fitlam
@@ -113,10 +113,6 @@ class TransferStudy(TaskStudy[TransferArm]):
         super().__init__(task, size, arms(size), {"awd_lstm": awd, "encoder": encoder})
         self.awd, self.encoder, self.tokenizer = awd, encoder, load_tokenizer()
         self.test_documents = encode(self.tokenizer, self.test.texts)
-
-    def weights(self) -> dict[str, str]:
-        """The language models' and the encoder's."""
-        return {**super().weights(), SHIPPED_ENCODER.name: encoder_card()["sha256"]}
 
     def run(self, arm: TransferArm, seed: int) -> CellResult:
         """As every study, with Matthews' correlation beside the accuracy (CoLA's measure)."""

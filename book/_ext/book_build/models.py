@@ -48,7 +48,7 @@ class ShippedModels(BookDirective):
 
 
 class TransferTable(BookDirective):
-    """``{transfer-table} transfer-mr-laptop``: each model, frozen and tuned, by number of labels."""
+    """``{transfer-table} transfer-mr-laptop``: models, frozen and tuned, by number of labels."""
 
     required_arguments = 1
 

@@ -1,0 +1,93 @@
+"""A card says of every rival whether the model wins, is level or loses, and by how much."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from ulmfit_lib.papers.transfer_experiment import MODELS
+from ulmfit_lib.papers.transfer_summary import (
+    LEVEL,
+    LOSES,
+    WINS,
+    card_rows,
+    transfer_rows,
+    write_transfer,
+)
+from ulmfit_lib.study.records import CellResult, RunRecord
+from ulmfit_lib.study.scale import Scale
+
+N = 400
+SHARES = {"tfidf": 0.6, "forward": 0.6, "backward": 0.4, "encoder": 0.9, "scratch": 0.5}
+
+
+def answers(share, seed):
+    """Answers of which ``share`` are right, in places that differ from seed to seed."""
+    rng = np.random.default_rng(seed)
+    return (rng.random(N) >= share).astype(int)
+
+
+def cells(share):
+    found = {}
+    for seed in range(5):
+        predictions = answers(share, seed)
+        accuracy = float((predictions == 0).mean())
+        found[seed] = CellResult({"accuracy": accuracy}, tuple(predictions.tolist()))
+    return found
+
+
+@pytest.fixture
+def record():
+    arms = {"tfidf/10": SHARES["tfidf"]}
+    for model in MODELS:
+        for method in ("probe", "tuned"):
+            arms[f"{model}/{method}/10"] = SHARES[model]
+            if model != "backward":
+                arms[f"{model} scratch/{method}/10"] = SHARES["scratch"]
+    return RunRecord(
+        1, "transfer", "transfer-toy-laptop", Scale.LAPTOP,
+        {"task": "toy", "arms": {name: {"per_class": 10} for name in arms}},
+        (0,) * N, ("a", "b"), {name: cells(share) for name, share in arms.items()},
+        {}, {}, {}, {}, (), "2026-01-01T00:00:00+00:00",
+    )  # fmt: skip
+
+
+def verdicts(record, model):
+    row = next(r for r in transfer_rows(record) if r.model == model and r.method == "tuned")
+    return {s.rival: s.verdict for s in row.standings}
+
+
+def test_verdicts_follow_the_intervals(record):
+    assert verdicts(record, "encoder") == {"tfidf": WINS, "encoder scratch/tuned": WINS}
+    assert verdicts(record, "forward") == {"tfidf": LEVEL, "forward scratch/tuned": WINS}
+    assert verdicts(record, "backward") == {"tfidf": LOSES, "forward scratch/tuned": LOSES}
+
+
+def test_each_model_has_its_rows_for_the_card(record):
+    rows = transfer_rows(record)
+    assert len(rows) == 6
+    (probe, tuned) = card_rows(rows, "encoder")
+    assert (probe["reading"], tuned["reading"]) == ("probe", "tuned")
+    assert tuned["task"] == "toy" and tuned["labels_per_class"] == 10
+    mean, low, high = tuned["accuracy"]
+    assert low < mean < high and mean == pytest.approx(0.9, abs=0.03)
+    assert tuned["against"]["tfidf"]["verdict"] == WINS
+
+
+def test_the_measure_of_cola_is_matthews_correlation(record):
+    cola = replace(record, config={**record.config, "task": "cola"}, gold=(0,) * 200 + (1,) * 200)
+    assert {row.metric for row in transfer_rows(cola)} == {"mcc"}
+
+
+def test_cards_gain_the_rows_and_keep_the_rest(record, tmp_path):
+    paths = [tmp_path / f"awd_lstm_{d}.json" for d in ("forward", "backward")]
+    paths.append(tmp_path / "bert" / "model.json")
+    paths[-1].parent.mkdir()
+    for path in paths:
+        path.write_text(json.dumps({"sha256": "s", "seed": 7}))
+        path.with_suffix(".safetensors").write_bytes(b"")
+    assert write_transfer([record], tmp_path) == {"forward": 2, "backward": 2, "encoder": 2}
+    for path in paths:
+        card = json.loads(path.read_text())
+        assert card["seed"] == 7 and card["sha256"] == "s" and len(card["transfer"]) == 2
