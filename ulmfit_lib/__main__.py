@@ -47,6 +47,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print it for programs, as JS
 # (courses/dl2/imdb_scripts/pretrain_lm.py), ten passes over 103 million words, with fastai's
 # width and with 80 rows (70 there), which 2, 4 or 8 processes can share. BERT-base: Devlin et al.
 # 2019, section 3 and appendix A.2.
+Rates = tuple[float, float]
 PAPER_DEFAULTS: dict[str, dict[str, Any]] = {
     "awd-lstm": {
         "updates": 184_000,
@@ -66,8 +67,7 @@ PAPER_DEFAULTS: dict[str, dict[str, Any]] = {
         "hidden_size": 768,
         "n_layers": 12,
         "lr": 1e-4,
-        "first_mask_rate": 0.15,
-        "mask_rate": 0.15,
+        "mask_rates": (0.15, 0.15),
         "random_start": True,
         "dropout": 0.1,
     },
@@ -226,8 +226,7 @@ def pretrain_bert(
     hidden_size: Annotated[int, typer.Option(help="A multiple of 64; BERT-base: 768.")] = 256,
     n_layers: Annotated[int, typer.Option(help="BERT-base: 12.")] = 6,
     lr: HighestRate = 5e-4,
-    first_mask_rate: Annotated[float, typer.Option(help="At the first step.")] = 0.3,
-    mask_rate: Annotated[float, typer.Option(help="At the horizon.")] = 0.15,
+    mask_rates: Annotated[Rates, typer.Option(help="First, and at the horizon.")] = (0.3, 0.15),
     whole_words: Annotated[bool, typer.Option(help="Mask whole words.")] = False,
     random_start: Annotated[bool, typer.Option(help="No token vectors from counts.")] = False,
     dropout: Annotated[float, typer.Option(help="In pre-training; BERT-base: 0.1.")] = 0.0,
@@ -238,7 +237,6 @@ def pretrain_bert(
     from ulmfit_lib.models.encoder import EncoderConfig
     from ulmfit_lib.text.masking import MaskingConfig
     from ulmfit_lib.text.packing import PackConfig
-    from ulmfit_lib.training.encoder_start import StartConfig
     from ulmfit_lib.training.mlm_pretraining import MLMPretrainConfig
     from ulmfit_lib.training.mlm_publication import EncoderKind
 
@@ -252,9 +250,9 @@ def pretrain_bert(
         seed=seed,
         model=EncoderConfig.of_width(hidden_size, n_layers, length, dropout),
         packing=PackConfig(batch_size, length, seed),
-        masking=MaskingConfig(mask_rate, whole_words),
-        start=None if random_start else StartConfig(),
-        first_rate=first_mask_rate,
+        masking=MaskingConfig(mask_rates[1], whole_words),
+        start=None if random_start else MLMPretrainConfig.start,
+        first_rate=mask_rates[0],
     )
     _publish(EncoderKind(config), files, valid, test, licence, out)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -45,6 +46,11 @@ class StepConfig:
     weight_decay: float = 0.0  # decoupled, per unit of learning rate
     bfloat16: bool = False  # matrix products in bfloat16: faster where the processor has them
 
+    def settings(self) -> dict[str, Any]:
+        """The arguments of the learners that say it."""
+        opt_func = adam(self.betas, self.weight_decay)
+        return {"alpha": self.alpha, "beta": self.beta, "clip": self.clip, "opt_func": opt_func}
+
 
 LM_STEPS = StepConfig(clip=0.3, alpha=2.0, beta=1.0)  # as language_model_learner
 CLASSIFIER_STEPS = StepConfig(clip=25.0)  # as classifier_learner
@@ -71,14 +77,10 @@ def tune_on_stream(
         model: tuned in place.
         documents: token ids of the texts.
         plan: stages over the model's layer groups.
-        ratio: as :func:`ulmfit_lib.training.groups.discriminative_lrs` takes it.
+        ratio, steps, quiet, cbs: as :func:`tune_on_dataset` takes them.
         cut: rows, lengths and direction of the stream.
         order_seed: of the order of the documents.
-        valid: held-out texts; empty repeats the training text, whose loss
-            then says nothing about new text.
-        steps: optimizer, penalties, clipping.
-        quiet: show nothing.
-        cbs: further fastai callbacks.
+        valid: held-out texts; empty repeats the training text.
 
     Returns:
         One row per epoch (stage, epoch, train_loss, valid_loss).
@@ -88,21 +90,9 @@ def tune_on_stream(
     """
     order = np.random.default_rng(order_seed).permutation(len(documents))
     shuffled = [documents[i] for i in order]
-    train = LMStream(join_documents(shuffled), cut)
-    held_out = join_documents(valid if valid else shuffled)
-    rows_held_out = max(1, min(cut.batch_size, len(held_out) // cut.bptt))
-    fixed = replace(cut, random_lengths=False, batch_size=rows_held_out)
-    dls = DataLoaders(train, LMStream(held_out, fixed), device=_device_of(model))
-    learn = language_model_learner(
-        model,
-        dls,
-        alpha=steps.alpha,
-        beta=steps.beta,
-        clip=steps.clip,
-        bptt=cut.bptt,
-        quiet=quiet,
-        opt_func=adam(steps.betas, steps.weight_decay),
-    )
+    streams = LMStream(join_documents(shuffled), cut), _held_out_stream(valid or shuffled, cut)
+    dls = DataLoaders(*streams, device=_device_of(model))
+    learn = language_model_learner(model, dls, bptt=cut.bptt, quiet=quiet, **steps.settings())
     learn.add_cbs([BFloat16()] if steps.bfloat16 else [])
     rows = fit_stages(learn, plan, ratio, cbs)
     model.reset()
@@ -124,31 +114,18 @@ def tune_on_documents(
     quiet: bool = True,
     cbs: Sequence[Callback] = (),
 ) -> list[dict[str, float]]:
-    """Tune a classifier on labelled documents, by a plan.
+    """Tune an AWD-LSTM classifier on labelled documents, by a plan.
 
-    Batches go where the model is. Introduced in the chapter *FitLaM*.
+    As :func:`tune_on_dataset`, which says what the other arguments are.
+    Introduced in the chapter *FitLaM*.
 
     Args:
-        model: tuned in place.
         documents: token ids of the labelled texts.
         labels: class of each.
-        plan: from the number of batches per epoch to stages over the model's
-            layer groups.
-        ratio: as :func:`ulmfit_lib.training.groups.discriminative_lrs` takes it.
-        batches: batch size, token budget, seed of the order.
         direction: how the model reads; "backward" reverses the documents.
         valid: documents and labels to measure after every epoch; by default
             64 of the training set, whose loss says nothing about new text.
         max_tokens: keep at most the last so many tokens of a document.
-        steps: optimizer, penalties, clipping.
-        quiet: show nothing.
-        cbs: further fastai callbacks.
-
-    Returns:
-        One row per epoch (stage, epoch, train_loss, valid_loss, accuracy).
-
-    Raises:
-        ValueError: fewer than two documents.
     """
     return tune_on_dataset(
         model,
@@ -176,15 +153,14 @@ def tune_on_dataset(
     quiet: bool = True,
     cbs: Sequence[Callback] = (),
 ) -> list[dict[str, float]]:
-    """Tune any classifier with layer groups on documents in the form that it reads, by a plan.
+    """Tune a classifier on documents in the form that it reads, by a plan.
 
-    As :func:`tune_on_documents`, which is this for the AWD-LSTM. Introduced in
-    the chapter *How to fine-tune BERT*.
+    Introduced in the chapter *How to fine-tune BERT*.
 
     Args:
         model: tuned in place.
         train: documents to learn from, with labels.
-        plan: from the number of batches per epoch to stages over the groups.
+        plan: from the batches of an epoch to stages over the model's groups.
         ratio: as :func:`ulmfit_lib.training.groups.discriminative_lrs` takes it.
         batches: batch size, token budget, seed of the order.
         valid: documents to measure after every epoch.
@@ -201,15 +177,7 @@ def tune_on_dataset(
     loader = TextLoader(train, batches, shuffle=True)
     held_out = TextLoader(valid, BatchConfig(128, max_tokens=batches.max_tokens))
     dls = DataLoaders(loader, held_out, device=_device_of(model))
-    learn = classifier_learner(
-        model,
-        dls,
-        alpha=steps.alpha,
-        beta=steps.beta,
-        clip=steps.clip,
-        quiet=quiet,
-        opt_func=adam(steps.betas, steps.weight_decay),
-    )
+    learn = classifier_learner(model, dls, quiet=quiet, **steps.settings())
     learn.add_cbs([BFloat16()] if steps.bfloat16 else [])
     return fit_stages(learn, plan(len(loader)), ratio, cbs)
 
@@ -268,6 +236,13 @@ def class_probabilities(
         _dataset(documents, None, direction, max_tokens), batches or BatchConfig(128)
     )
     return predict_probabilities(model, loader)
+
+
+def _held_out_stream(documents: Documents, cut: StreamConfig) -> LMStream:
+    """Rows of one length, as many as the text fills."""
+    tokens = join_documents(documents)
+    rows = max(1, min(cut.batch_size, len(tokens) // cut.bptt))
+    return LMStream(tokens, replace(cut, random_lengths=False, batch_size=rows))
 
 
 def _dataset(

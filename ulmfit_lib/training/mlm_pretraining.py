@@ -84,10 +84,7 @@ def pretrain_encoder(
             that of the model.
     """
     _check_vocabulary(vocabulary, config.model.vocab_size)
-    torch.manual_seed(config.seed)
-    encoder = build_encoder(config.model)
-    if config.start is not None:
-        start_encoder(encoder, train.tokens, vocabulary, config.start, config.seed)
+    encoder = _new_encoder(config, train, vocabulary)
     batches = MaskedSequences(
         train.tokens,
         config.packing,
@@ -110,6 +107,16 @@ def _check_vocabulary(vocabulary: MaskingVocabulary, vocab_size: int) -> None:
             f"model.vocab_size={vocab_size}, but the vocabulary has "
             f"{len(vocabulary.special)} tokens: give the model as many"
         )
+
+
+def _new_encoder(
+    config: MLMPretrainConfig, train: TokenFile, vocabulary: MaskingVocabulary
+) -> BertForMaskedLM:
+    torch.manual_seed(config.seed)
+    encoder = build_encoder(config.model)
+    if config.start is not None:
+        start_encoder(encoder, train.tokens, vocabulary, config.start, config.seed)
+    return encoder
 
 
 class MaskedLMSegments(Segments):
