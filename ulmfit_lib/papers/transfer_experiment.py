@@ -115,7 +115,12 @@ class TransferStudy(TaskStudy[TransferArm]):
         self.test_documents = encode(self.tokenizer, self.test.texts)
 
     def run(self, arm: TransferArm, seed: int) -> CellResult:
-        """As every study, with Matthews' correlation beside the accuracy (CoLA's measure)."""
+        """As every study, with Matthews' correlation beside the accuracy (CoLA's measure).
+
+        Args:
+            arm: one of ``self.arms``.
+            seed: of everything random.
+        """
         result = super().run(arm, seed)
         matthews = float(matthews_corrcoef(self.test.labels, result.predictions))
         return replace(result, metrics={**result.metrics, "mcc": matthews})
@@ -147,6 +152,7 @@ class TransferStudy(TaskStudy[TransferArm]):
         """Mean last state (N, H) of each document; those of the test set are made once a seed."""
 
         def read() -> Tensor:
+            """The states of ``documents``."""
             if arm.model == "encoder":
                 bert = _encoder(arm, seed)
                 framed = FramedDataset(documents, self.encoder.max_length)

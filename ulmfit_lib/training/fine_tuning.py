@@ -116,12 +116,14 @@ def tune_on_documents(
 ) -> list[dict[str, float]]:
     """Tune an AWD-LSTM classifier on labelled documents, by a plan.
 
-    As :func:`tune_on_dataset`, which says what the other arguments are.
     Introduced in the chapter *FitLaM*.
 
     Args:
+        model: tuned in place.
         documents: token ids of the labelled texts.
         labels: class of each.
+        plan, ratio, batches, steps, quiet, cbs: as :func:`tune_on_dataset`
+            takes them.
         direction: how the model reads; "backward" reverses the documents.
         valid: documents and labels to measure after every epoch; by default
             64 of the training set, whose loss says nothing about new text.
