@@ -69,7 +69,7 @@ def sizes(scale: Scale | None = None) -> TransferSizes:
     """The study's sizes at ``scale``, by default the dial's."""
     return pick(
         smoke=TransferSizes(1, (2, 4), 40, 4, 2),
-        laptop=TransferSizes(5, (10, 50, 200), 1000, 100, 30),
+        laptop=TransferSizes(5, (10, 50, 200), 1000, 70, 20),
         paper=TransferSizes(5, (10, 50, 200), 25_000, 1500, 300),
         scale=scale,
     )
