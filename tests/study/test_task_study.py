@@ -130,3 +130,13 @@ def test_two_models_are_averaged() -> None:
     forward, backward = torch.tensor([[0.6, 0.4]]), torch.tensor([[0.1, 0.9]])
     assert likeliest([forward]) == [0]
     assert likeliest([forward, backward]) == [1]
+
+
+def test_a_part_of_a_split_is_a_sample_of_it():
+    texts, labels = tuple(map(str, range(200))), (0,) * 100 + (1,) * 100
+    task = Corpus("toy", {"test": Split(texts, labels)}, ("a", "b"), "", "", "")
+    part = labelled(task, "test", 100)
+    assert part == labelled(task, "test", 100)
+    assert len(set(part.texts)) == 100 and 30 < sum(part.labels) < 70
+    assert all(labels[int(t)] == y for t, y in zip(part.texts, part.labels, strict=True))
+    assert labelled(task, "test", 200) == labelled(task, "test")

@@ -144,7 +144,7 @@ def labelled(task: Corpus, split: str, most: int | None = None) -> LabelledTexts
     Args:
         task: a classification task.
         split: name of one of its splits.
-        most: only the first so many; None: all.
+        most: a random sample of so many, always the same; None: all.
 
     Raises:
         ValueError: there is no such split, or it has no labels.
@@ -152,7 +152,12 @@ def labelled(task: Corpus, split: str, most: int | None = None) -> LabelledTexts
     found = task.splits.get(split)
     if found is None or found.labels is None:
         raise ValueError(f"{task.name} has no labelled split {split!r}: the study needs one")
-    return LabelledTexts(found.texts[:most], tuple(int(y) for y in found.labels[:most]))
+    every = LabelledTexts(found.texts, tuple(int(y) for y in found.labels))
+    if most is None or most >= len(found):
+        return every
+    # Not the first so many: the rows of a split are in an order, and classes may be too.
+    order = np.random.default_rng(derive(0, "sample of a split")).permutation(len(found))
+    return every.take(sorted(int(i) for i in order[:most]))
 
 
 def unlabelled_texts(task: Corpus) -> tuple[str, ...]:
