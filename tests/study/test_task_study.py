@@ -94,7 +94,9 @@ def test_a_study_is_recorded_and_taken_up_again(tmp_path: Path, workers: int) ->
     first = record()
     assert first.experiment == "guess-toy-smoke" and len(said) == 4
     assert {arm: list(first.cells(arm)) for arm in first.arms} == {"zero": [0, 1], "one": [0, 1]}
-    assert first.gold == (0, 1, 0) and first.data_hashes == {"toy": TASK.fingerprint}
+    assert first.gold == labelled(TASK, "test", 3).labels and first.data_hashes == {
+        "toy": TASK.fingerprint
+    }
     assert first.config == {
         "task": "toy",
         "sizes": {"seeds": 2, "per_class": [1, 2], "test_documents": 3},
