@@ -637,6 +637,12 @@ EVIDENCE = """# Evidence
 :metric: accuracy
 ```
 
+```{transfer-table} transfer-toy
+```
+
+```{shipped-models}
+```
+
 ```{quiz} toy
 ```
 """
@@ -674,6 +680,11 @@ def make_record(folder: Path) -> None:
     scale = current_scale()
     experiment = Experiment("fitlam", "toy", scale, {"lr": 0.01}, cells, gold=[0, 1])
     run_experiment(experiment, run_cell, folder, report=lambda line: None)
+    names = ("tfidf/10", "tfidf/50", "encoder scratch/probe/10", "encoder scratch/probe/50")
+    config = {"task": "toy", "arms": {n: {"per_class": int(n.rpartition("/")[2])} for n in names}}
+    cells = [Cell(arm, seed) for arm in names for seed in range(4)]
+    transfer = Experiment("transfer", "transfer-toy", scale, config, cells, gold=[0, 1])
+    run_experiment(transfer, run_cell, folder, report=lambda line: None)
 
 
 @pytest.fixture
@@ -703,6 +714,9 @@ class TestEvidence:
         assert "not yet run no record" in words and 'class="verdict verdict-good"' in html
         assert "classifier train seen seen" in words and "Seeds 0, 1, 2, 3" in words
         assert "tuned_arm 4 80." in words
+        assert "10 labels a class 50 labels a class TF-IDF, logistic regression 70." in words
+        assert "Encoder from random weights, frozen 70." in words
+        assert "AWD-LSTM, backward Encoder Parameters 3.5 million 3.5 million" in words
         assert "What is" in words and "tex-chtml-full.js" in html
         assert scan(evidence.html) == []
 
@@ -710,6 +724,7 @@ class TestEvidence:
         complaints = {
             "```{claims-table} nobody\n```": "has no claim in the ledger",
             "```{run-record} gone\n```": "no run record at",
+            "```{transfer-table} gone\n```": "transfer-table: no run record at",
             "```{quiz} gone\n```": "gone.yml",
         }
         (evidence.book / "index.md").write_text("# Book\n\n" + "\n\n".join(complaints))
