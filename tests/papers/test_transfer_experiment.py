@@ -67,8 +67,8 @@ def test_mean_states_come_in_the_documents_order():
 
 @pytest.fixture
 def loaded(task, monkeypatch):
-    def use(**splits):
-        changed = replace(task, splits={**task.splits, **splits})
+    def use(names=task.label_names, **splits):
+        changed = replace(task, splits={**task.splits, **splits}, label_names=names)
         monkeypatch.setattr(transfer_experiment, "load", lambda name: changed)
         return study("toy", Scale.SMOKE)
 
@@ -76,10 +76,14 @@ def loaded(task, monkeypatch):
 
 
 def test_label_counts_that_a_class_cannot_fill_are_left_out(loaded):
-    texts = ("a", "b", "c", "d", "e", "f")
-    found = loaded(train=Split(texts, (0, 0, 0, 1, 1, 1)))
+    texts = ("a", "b", "c", "d", "e", "f", "g")
+    found = loaded(train=Split(texts, (0, 0, 0, 1, 1, 2, 2)), names=("x", "y", "z"))
     assert found.size.per_class == (2,)
     assert {arm.per_class for arm in found.arms.values()} == {2}
+
+
+def test_two_classes_are_not_learned_from_the_fewest_labels(loaded):
+    assert loaded().size.per_class == SMOKE.per_class[-1:]
 
 
 def test_a_test_split_without_labels_gives_way_to_the_validation_split(loaded):

@@ -96,7 +96,7 @@ def test_the_scale_is_laptop_where_none_is_given(monkeypatch):
     assert (run.updates, run.segment, run.lr_max) == (27_500, 250, 2e-3)
     assert run == config_of(monkeypatch, "awd-lstm", "--scale", "laptop")
     assert config_of(monkeypatch, "bert").model == MLMPretrainConfig().model
-    assert config_of(monkeypatch, "bert").lr_max == 5e-4
+    assert config_of(monkeypatch, "bert").lr_max == MLMPretrainConfig().lr_max == 1e-3
 
 
 def test_the_scale_paper_has_the_sizes_of_the_papers(monkeypatch):

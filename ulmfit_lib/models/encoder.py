@@ -44,10 +44,10 @@ class EncoderConfig:
 
     vocab_size: int = 8192  # token types, V
     hidden_size: int = 256  # width of every layer, H
-    n_layers: int = 6  # transformer layers
+    n_layers: int = 4  # transformer layers
     n_heads: int = 4  # attention heads per layer; they share the width evenly
     feed_forward_size: int = 1024  # width between the two matrices of a layer
-    max_length: int = 256  # positions; a longer text does not go in
+    max_length: int = 128  # positions; a longer text does not go in
     dropout: float = 0.0  # in pre-training: less than a few passes over a corpus cannot overfit
     fine_tuning_dropout: float = 0.1  # what a loaded model has
 

@@ -95,7 +95,7 @@ def tune_encoder(
         lambda n: full(n_groups, max(1, round(config.updates / n)), config.lr_max, schedule),
         config.ratio,
         free_order(len(documents), config.batch_size, derive(seed, "batches")),
-        valid=_held_out(valid or (documents[:64], labels[:64]), config),
+        valid=_held_out(valid or (documents[:8], labels[:8]), config),
         steps=StepConfig(1.0, 0.0, 0.0, (0.9, 0.999), config.weight_decay, config.bfloat16),
         quiet=quiet,
     )

@@ -45,6 +45,7 @@ from ulmfit_lib.training.fine_tuning import Documents
 DIRECTIONS = ("forward", "backward")
 MODELS = (*DIRECTIONS, "encoder")
 PROBE, TUNED, TFIDF = "probe", "tuned", "tfidf"
+FEWEST_OF_TWO = 50  # labelled examples of each class, where there are two
 PROBE_TOKENS = 256  # of a document, that an AWD-LSTM's probe reads: the last ones
 
 
@@ -206,9 +207,10 @@ def mean_states(states: Callable[[Tensor], Tensor], dataset: TokenDataset) -> Te
 def study(task_name: str, scale: Scale) -> TransferStudy:
     """The study of a task.
 
-    Label counts that the rarest class cannot fill are left out. A task whose
-    test labels were never published (CoLA) is measured on its validation
-    split. Introduced in the chapter *How to fine-tune BERT*.
+    Label counts that the rarest class cannot fill are left out, and so are
+    fewer than 50 of each of two classes, which leave every model near chance.
+    A task whose test labels were never published (CoLA) is measured on its
+    validation split. Introduced in the chapter *How to fine-tune BERT*.
 
     Args:
         task_name: a corpus with a split "train" and a labelled "test" or "valid".
@@ -216,7 +218,9 @@ def study(task_name: str, scale: Scale) -> TransferStudy:
     """
     task, size, fast = _with_test(load(task_name)), sizes(scale), has_fast_bfloat16()
     rarest = min(Counter(task.splits["train"].labels or ()).values())
-    size = replace(size, per_class=tuple(n for n in size.per_class if n <= rarest))
+    fewest = min(FEWEST_OF_TWO, size.per_class[-1]) if len(task.label_names) == 2 else 1
+    counts = tuple(n for n in size.per_class if fewest <= n <= rarest)
+    size = replace(size, per_class=counts)
     awd = ClassifierTuning(updates=size.updates, head_updates=size.head_updates, bfloat16=fast)
     encoder = EncoderTuning(updates=size.updates + size.head_updates, bfloat16=fast)
     return TransferStudy(task, size, awd, encoder)

@@ -38,8 +38,8 @@ HELD_OUT_SEED = 0
 class PackConfig:
     """How running text is packed. Introduced in the chapter *How to fine-tune BERT*."""
 
-    batch_size: int = 64  # sequences per batch, over all processes
-    length: int = 256  # tokens per sequence, [CLS] and [SEP] included
+    batch_size: int = 32  # sequences per batch, over all processes
+    length: int = 128  # tokens per sequence, [CLS] and [SEP] included
     seed: int = 0  # of order, cuts and masks
 
     def __post_init__(self) -> None:

@@ -34,6 +34,8 @@ def corpus_fingerprint(files: Sequence[Path]) -> str:
     """SHA-256 over the names and contents of ``files``, in their order."""
     digest = hashlib.sha256()
     for file in files:
+        if not file.is_file():
+            raise FileNotFoundError(f"there is no text file {file}: check the path")
         with file.open("rb") as stream:
             content = hashlib.file_digest(stream, "sha256").hexdigest()
         digest.update(f"{file.name} {content}\n".encode())

@@ -28,7 +28,7 @@ from ulmfit_lib.training.segments import Progress, RunConfig, Segments, run_segm
 class MLMPretrainConfig(RunConfig):
     """One pre-training run of an encoder. Introduced in the chapter *How to fine-tune BERT*."""
 
-    lr_max: float = 5e-4  # highest learning rate
+    lr_max: float = 1e-3  # highest learning rate
     warmup: float = 0.05  # share of the horizon during which the rate rises
     betas: tuple[float, float] = (0.9, 0.98)  # Adam's decay rates (Liu et al. 2019)
     clip: float = 1.0  # largest gradient norm
