@@ -50,7 +50,6 @@ CANDIDATES = (
     Candidate(4, 256, lr=2e-3),
     Candidate(6, 192),
     Candidate(2, 384),
-    Candidate(6, 256),
 )
 
 

@@ -45,7 +45,7 @@ from ulmfit_lib.training.fine_tuning import Documents
 DIRECTIONS = ("forward", "backward")
 MODELS = (*DIRECTIONS, "encoder")
 PROBE, TUNED, TFIDF = "probe", "tuned", "tfidf"
-FEWEST_OF_TWO = 50  # labelled examples of each class, where there are two
+FEWEST_OF_TWO = 200  # labelled examples of each class, where there are two
 PROBE_TOKENS = 256  # of a document, that an AWD-LSTM's probe reads: the last ones
 
 
@@ -208,7 +208,7 @@ def study(task_name: str, scale: Scale) -> TransferStudy:
     """The study of a task.
 
     Label counts that the rarest class cannot fill are left out, and so are
-    fewer than 50 of each of two classes, which leave every model near chance.
+    fewer than 200 of each of two classes, which say too little to learn from.
     A task whose test labels were never published (CoLA) is measured on its
     validation split. Introduced in the chapter *How to fine-tune BERT*.
 
