@@ -208,7 +208,7 @@ def study(task_name: str, scale: Scale) -> TransferStudy:
     """The study of a task.
 
     Label counts that the rarest class cannot fill are left out, and so are
-    fewer than 200 of each of two classes, which say too little to learn from.
+    fewer than 200 of each of two classes, to keep the study short.
     A task whose test labels were never published (CoLA) is measured on its
     validation split. Introduced in the chapter *How to fine-tune BERT*.
 
