@@ -85,6 +85,7 @@ def _facts(card: Mapping[str, Any], folder: Any) -> dict[str, str]:
         f"{end['to_update']:,}",
         "Training": f"{duration(card['training_seconds'])}, {card['tokens_per_second']:,.0f} "
         "tokens a second",
+        "Share of the machine's peak": _utilisation(card),
         "Energy, estimated": f"{1000 * energy['kwh']:.0f} Wh ({energy['assumption']})",
         "Made by": f"commit `{card['commit']}`, {card['hardware']}",
         "Licence of the text": card["licence_of_text"],
@@ -94,6 +95,11 @@ def _facts(card: Mapping[str, Any], folder: Any) -> dict[str, str]:
 def _file(card: Mapping[str, Any], folder: Any) -> Any:
     name = card["name"]
     return folder / name / "model.safetensors" if name == "bert" else folder / f"{name}.safetensors"
+
+
+def _utilisation(card: Mapping[str, Any]) -> str:
+    found = card.get("utilisation")
+    return f"{100 * found['share']:.0f} % of its matrix products" if found else "not measured"
 
 
 def _loss(row: Mapping[str, Any]) -> str:
