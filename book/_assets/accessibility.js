@@ -14,9 +14,13 @@
     if (block.scrollWidth > block.clientWidth) block.tabIndex = 0;
     else block.removeAttribute("tabindex");
   };
-  const sizes = new ResizeObserver((entries) => entries.forEach((entry) => mark(entry.target)));
+  // A formula may grow inside a block that keeps its own width, when its fonts arrive late.
+  const markAround = (part) => {
+    for (let block = part.closest(WIDE); block; block = block.parentElement.closest(WIDE)) mark(block);
+  };
+  const sizes = new ResizeObserver((entries) => entries.forEach((entry) => markAround(entry.target)));
   const watchWidths = () => {
-    for (const block of document.querySelectorAll(WIDE)) sizes.observe(block);
+    for (const part of document.querySelectorAll(`${WIDE}, .math mjx-math`)) sizes.observe(part);
   };
 
   // Browsers leave formulas out when they name a control or a heading after its text, so that an
