@@ -57,6 +57,18 @@ def test_the_same_seed_gives_the_same_classifier():
     assert not torch.equal(first.head.weight, other.head.weight)
 
 
+def test_an_untrained_encoder_drops_as_a_loaded_one_does():
+    found = untrained_encoder(CONFIG, 0).config
+    assert found.hidden_dropout_prob == CONFIG.fine_tuning_dropout != CONFIG.dropout
+    assert found.attention_probs_dropout_prob == CONFIG.fine_tuning_dropout
+
+
+def test_more_tokens_than_positions_are_refused():
+    with pytest.raises(ValueError, match="max_length=13, but the encoder has 12 places"):
+        longer = replace(TUNING, max_length=13)
+        tune_encoder(untrained_encoder(CONFIG, 0), [[10], [11]], [0, 1], 2, longer)
+
+
 def test_a_label_outside_the_classes_is_refused():
     with pytest.raises(ValueError, match="label 2 is outside"):
         tune_encoder(untrained_encoder(CONFIG, 0), [[10], [11]], [0, 2], 2, TUNING)

@@ -82,9 +82,13 @@ def tune_encoder(
         The classifier and one row per epoch.
 
     Raises:
-        ValueError: a label outside ``0 .. n_classes - 1``.
+        ValueError: a label outside ``0 .. n_classes - 1``, or more tokens
+            than the encoder has positions.
     """
     check_labels(labels, n_classes)
+    positions = encoder.config.max_position_embeddings
+    if config.max_length > positions:
+        raise ValueError(f"max_length={config.max_length}, but the encoder has {positions} places")
     seed_everything(derive(seed, "encoder classifier"))
     model = EncoderClassifier(encoder, n_classes, config.head)
     n_groups = len(classifier_groups(model))
@@ -120,12 +124,14 @@ def classify(
 def untrained_encoder(config: EncoderConfig, seed: int) -> PreTrainedModel:
     """An encoder with random weights: where "from scratch" starts.
 
+    It has the dropout of fine-tuning, as a loaded encoder has.
+
     Args:
         config: sizes.
         seed: the run's seed.
     """
     seed_everything(derive(seed, "from scratch"))
-    return build_encoder(config).bert
+    return build_encoder(replace(config, dropout=config.fine_tuning_dropout)).bert
 
 
 def _held_out(valid: tuple[Documents, Sequence[int]], config: EncoderTuning) -> FramedDataset:
