@@ -43,11 +43,12 @@ HighestRate = Annotated[float, typer.Option(help="Highest learning rate.")]
 Json = Annotated[bool, typer.Option("--json", help="Print it for programs, as JSON.")]
 
 
+Rates = tuple[float, float]
+
 # The defaults of --scale paper. The AWD-LSTM: fastai's script for WikiText-103
 # (courses/dl2/imdb_scripts/pretrain_lm.py), ten passes over 103 million words, with fastai's
 # width and with 80 rows (70 there), which 2, 4 or 8 processes can share. BERT-base: Devlin et al.
 # 2019, section 3 and appendix A.2.
-Rates = tuple[float, float]
 PAPER_DEFAULTS: dict[str, dict[str, Any]] = {
     "awd-lstm": {
         "updates": 184_000,

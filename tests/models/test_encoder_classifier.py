@@ -7,7 +7,6 @@ from ulmfit_lib.models.encoder import EncoderConfig, build_encoder
 from ulmfit_lib.models.encoder_classifier import (
     EncoderClassifier,
     EncoderClassifierConfig,
-    masked_mean,
 )
 from ulmfit_lib.training.groups import check_partition, classifier_groups, layerwise_groups
 
@@ -40,11 +39,6 @@ def test_pooled_vectors_are_made_of_the_encoder_s_states(encoder):
     states = encoder.eval()(IDS[1:, :3]).last_hidden_state[0]
     torch.testing.assert_close(classifier(encoder, "cls").pooled(IDS)[1], states[0])
     torch.testing.assert_close(classifier(encoder, "mean").pooled(IDS)[1], states.mean(dim=0))
-
-
-def test_mean_leaves_out_what_is_masked():
-    states = torch.tensor([[[1.0], [3.0], [100.0]]])
-    assert masked_mean(states, torch.tensor([[True, True, False]])).item() == 2.0
 
 
 def test_groups_hold_every_parameter_once_and_rates_fall_downwards(encoder):

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from ulmfit_lib.models.pooling import RunningConcatPool, masked_concat_pool
+from ulmfit_lib.models.pooling import RunningConcatPool, masked_concat_pool, masked_mean
 
 H = 4
 lengths_ = st.lists(st.integers(1, 30), min_size=1, max_size=6)
@@ -129,3 +129,8 @@ def test_more_rows_than_the_pool_has_are_refused() -> None:
     pool = RunningConcatPool(1, H, like=torch.zeros(1))
     with pytest.raises(ValueError, match="2 rows for a pool of 1"):
         pool.add(*outputs_and_mask([1, 1]))
+
+
+def test_mean_leaves_out_what_is_masked():
+    states = torch.tensor([[[1.0], [3.0], [100.0]]])
+    assert masked_mean(states, torch.tensor([[True, True, False]])).item() == 2.0

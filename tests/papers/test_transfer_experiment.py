@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import pytest
 
-from ulmfit_lib.models.encoder import encoder_card
 from ulmfit_lib.papers import transfer_experiment
 from ulmfit_lib.papers.bert_finetuning import EncoderTuning
 from ulmfit_lib.papers.fitlam import ClassifierTuning
@@ -53,11 +52,6 @@ def test_a_cell_predicts_every_test_example(toy_study, name):
     assert all(t.split == "train" for t in result.touched if t.stage != EVALUATION)
 
 
-def test_the_record_names_the_encoder_s_weights(toy_study):
-    assert toy_study.weights()["bert/model"] == encoder_card()["sha256"]
-    assert {"awd_lstm_forward", "awd_lstm_backward"} < set(toy_study.weights())
-
-
 def test_mean_states_come_in_the_documents_order():
     documents = [[1, 10, 10, 2], [1, 20, 2], [1, 30, 30, 30, 2]]
     means = mean_states(lambda ids: ids.unsqueeze(-1).float(), TokenDataset(documents))
@@ -91,3 +85,16 @@ def test_a_test_split_without_labels_gives_way_to_the_validation_split(loaded):
     assert found.test.texts == found.task.splits["test"].texts
     assert "valid" not in found.task.splits
     assert "not published" in found.task.provenance
+
+
+@pytest.mark.parametrize(
+    ("splits", "complaint"),
+    [
+        ({"train": Split(("a", "b"), (0, 1))}, "rarest class of toy has 1 labelled examples"),
+        ({"train": Split(("a", "b"))}, "no labelled split 'train'"),
+        ({"train": Split(("a",) * 8, (0, 1) * 4, ("b",) * 8)}, "pairs of texts"),
+    ],
+)
+def test_a_task_that_cannot_be_studied_is_refused(loaded, splits, complaint):
+    with pytest.raises(ValueError, match=complaint):
+        loaded(**splits)

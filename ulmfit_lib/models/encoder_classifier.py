@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from ulmfit_lib.models.dropout import check_probability
+from ulmfit_lib.models.pooling import masked_mean
 from ulmfit_lib.text.tokenizer import PAD_ID
 
 POOLINGS = ("cls", "mean")
@@ -87,12 +88,3 @@ class EncoderClassifier(nn.Module):
     def layer_groups(self) -> list[nn.Module]:
         """Embeddings, layers from the bottom up, head: every parameter once."""
         return [self.encoder.embeddings, *self.encoder.encoder.layer, self.head]
-
-
-def masked_mean(states: Tensor, mask: Tensor) -> Tensor:
-    """Mean (B, H) of ``states`` (B, T, H) where ``mask`` (B, T) is True.
-
-    Computed in 32 bits. Introduced in the chapter *How to fine-tune BERT*.
-    """
-    weights = mask.unsqueeze(-1).float()
-    return (states.float() * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1.0)

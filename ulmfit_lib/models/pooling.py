@@ -1,6 +1,6 @@
 """Concat pooling: one vector for a document of any length, padding left out.
 
-Both forms take the last, the greatest and the mean hidden state over the real
+The two forms of concat pooling take the last, the greatest and the mean hidden state over the real
 positions of each row: :func:`masked_concat_pool` at once,
 :class:`RunningConcatPool` piece by piece. Introduced in the chapter *FitLaM*.
 """
@@ -36,6 +36,15 @@ def masked_concat_pool(outputs: Tensor, mask: Tensor) -> Tensor:
     maximum = outputs.masked_fill(~mask.unsqueeze(-1), -torch.inf).amax(dim=1)
     mean = hidden.sum(dim=1) / mask.sum(dim=1, keepdim=True)
     return torch.cat([last, maximum, mean], dim=1)
+
+
+def masked_mean(states: Tensor, mask: Tensor) -> Tensor:
+    """Mean (B, H) of ``states`` (B, T, H) where ``mask`` (B, T) is True.
+
+    Computed in 32 bits. Introduced in the chapter *How to fine-tune BERT*.
+    """
+    weights = mask.unsqueeze(-1).float()
+    return (states.float() * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1.0)
 
 
 class RunningConcatPool:

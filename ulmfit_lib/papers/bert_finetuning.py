@@ -86,9 +86,7 @@ def tune_encoder(
             than the encoder has positions.
     """
     check_labels(labels, n_classes)
-    positions = encoder.config.max_position_embeddings
-    if config.max_length > positions:
-        raise ValueError(f"max_length={config.max_length}, but the encoder has {positions} places")
+    _check_length(config.max_length, encoder.config.max_position_embeddings)
     seed_everything(derive(seed, "encoder classifier"))
     model = EncoderClassifier(encoder, n_classes, config.head)
     n_groups = len(classifier_groups(model))
@@ -132,6 +130,13 @@ def untrained_encoder(config: EncoderConfig, seed: int) -> PreTrainedModel:
     """
     seed_everything(derive(seed, "from scratch"))
     return build_encoder(replace(config, dropout=config.fine_tuning_dropout)).bert
+
+
+def _check_length(max_length: int, positions: int) -> None:
+    if max_length > positions:
+        raise ValueError(
+            f"max_length={max_length}, but the encoder has {positions} places: cut texts shorter"
+        )
 
 
 def _held_out(valid: tuple[Documents, Sequence[int]], config: EncoderTuning) -> FramedDataset:

@@ -18,7 +18,7 @@ from transformers import PreTrainedModel
 
 from ulmfit_lib.models.awd_lstm import AWDLSTM
 from ulmfit_lib.models.encoder import EncoderConfig, encoder_card, load_encoder
-from ulmfit_lib.models.encoder_classifier import masked_mean
+from ulmfit_lib.models.pooling import masked_mean
 from ulmfit_lib.models.pretrained import load_language_model
 from ulmfit_lib.papers import bert_finetuning, fitlam
 from ulmfit_lib.papers.bert_finetuning import EncoderTuning
@@ -33,6 +33,7 @@ from ulmfit_lib.study.task_study import (
     StudyArm,
     StudySizes,
     TaskStudy,
+    labelled,
     likeliest,
 )
 from ulmfit_lib.text.batches import BatchConfig, TextDataset, TextLoader, TokenDataset
@@ -215,15 +216,28 @@ def study(task_name: str, scale: Scale) -> TransferStudy:
     Args:
         task_name: a corpus with a split "train" and a labelled "test" or "valid".
         scale: sets the sizes.
+
+    Raises:
+        ValueError: not such a corpus, or it has too few labels.
     """
-    task, size, fast = _with_test(load(task_name)), sizes(scale), has_fast_bfloat16()
-    rarest = min(Counter(task.splits["train"].labels or ()).values())
-    fewest = min(FEWEST_OF_TWO, size.per_class[-1]) if len(task.label_names) == 2 else 1
-    counts = tuple(n for n in size.per_class if fewest <= n <= rarest)
-    size = replace(size, per_class=counts)
+    task, fast = _with_test(load(task_name)), has_fast_bfloat16()
+    size = _affordable(sizes(scale), task)
     awd = ClassifierTuning(updates=size.updates, head_updates=size.head_updates, bfloat16=fast)
     encoder = EncoderTuning(updates=size.updates + size.head_updates, bfloat16=fast)
     return TransferStudy(task, size, awd, encoder)
+
+
+def _affordable(size: TransferSizes, task: Corpus) -> TransferSizes:
+    """``size`` without the label counts that ``task`` is not to be learned from."""
+    rarest = min(Counter(labelled(task, "train").labels).values())
+    fewest = min(FEWEST_OF_TWO, size.per_class[-1]) if len(task.label_names) == 2 else 1
+    counts = tuple(n for n in size.per_class if fewest <= n <= rarest)
+    if not counts:
+        raise ValueError(
+            f"the rarest class of {task.name} has {rarest} labelled examples, and the study "
+            f"takes {max(fewest, size.per_class[0])} of each class or more: choose another task"
+        )
+    return replace(size, per_class=counts)
 
 
 def _with_test(task: Corpus) -> Corpus:
@@ -231,10 +245,13 @@ def _with_test(task: Corpus) -> Corpus:
     test = task.splits.get("test")
     if test is not None and test.labels is not None:
         return task
-    kept = {name: split for name, split in task.splits.items() if name != "valid"}
+    kept = dict(task.splits)
+    if "valid" not in kept:
+        return task
+    kept["test"] = kept.pop("valid")
     note = "measured on its validation split: its test labels are not published"
     provenance = f"{task.provenance}; {note}"
-    return replace(task, splits={**kept, "test": task.splits["valid"]}, provenance=provenance)
+    return replace(task, splits=kept, provenance=provenance)
 
 
 def _awd_lstm(arm: TransferArm, seed: int) -> AWDLSTM:

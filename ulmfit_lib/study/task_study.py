@@ -106,10 +106,6 @@ class TaskStudy(ABC, Generic[Arm]):
     def stages(self, arm: Arm) -> Sequence[Touched]:
         """What each training stage of ``arm`` is shown."""
 
-    def weights(self) -> dict[str, str]:
-        """SHA-256 of every shipped weight file that the study may start from, by name."""
-        return {name: actual for name, (actual, _) in weight_hashes().items()}
-
     def run(self, arm: Arm, seed: int) -> CellResult:
         """Train ``arm`` with ``seed`` on its few labels, and score it on the test set."""
         shown = self.train.take(few_labels(self.train.labels, arm.per_class, seed))
@@ -147,11 +143,14 @@ def labelled(task: Corpus, split: str, most: int | None = None) -> LabelledTexts
         most: a random sample of so many, always the same; None: all.
 
     Raises:
-        ValueError: there is no such split, or it has no labels.
+        ValueError: there is no such split, it has no classes, or its texts are
+            pairs.
     """
     found = task.splits.get(split)
     if found is None or found.labels is None:
         raise ValueError(f"{task.name} has no labelled split {split!r}: the study needs one")
+    if found.texts_b is not None or not task.label_names:
+        raise ValueError(f"{task.name} has pairs of texts, or scores: the study needs classes")
     every = LabelledTexts(found.texts, tuple(int(y) for y in found.labels))
     if most is None or most >= len(found):
         return every
@@ -244,7 +243,7 @@ def _experiment(paper: str, task_name: str, scale: Scale, study: TaskStudy[Any])
         gold=study.test.labels,
         label_names=study.task.label_names,
         data_hashes={study.task.name: study.task.fingerprint},
-        weight_hashes=study.weights(),
+        weight_hashes={name: actual for name, (actual, _) in weight_hashes().items()},
     )
 
 

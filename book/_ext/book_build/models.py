@@ -78,7 +78,8 @@ def _facts(card: Mapping[str, Any], folder: Any) -> dict[str, str]:
     return {
         "Parameters": f"{card['parameters'] / 1e6:.1f} million",
         "On disk": size(_file(card, folder).stat().st_size),
-        "Text read": f"{card['tokens_seen'] / 1e6:.0f} million tokens ({share:.2f} passes)",
+        "Text read": f"{card['tokens_seen'] / 1e6:.0f} million tokens, {share:.2f} passes over "
+        f"{card['corpus_words'] / 1e6:.1f} million words",
         "Wikipedia, test": _loss(test),
         "WikiText-2, test": _loss(wikitext),
         "Still falling": f"{end['fall_in_nats']:.3f} nats, updates {end['from_update']:,} to "
