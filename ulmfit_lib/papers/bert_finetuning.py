@@ -82,8 +82,7 @@ def tune_encoder(
         The classifier and one row per epoch.
 
     Raises:
-        ValueError: a label outside ``0 .. n_classes - 1``, or more tokens
-            than the encoder has positions.
+        ValueError: no such class, or more tokens than the encoder has positions.
     """
     check_labels(labels, n_classes)
     _check_length(config.max_length, encoder.config.max_position_embeddings)
