@@ -230,6 +230,9 @@ def pretrain_bert(
     mask_rates: Annotated[Rates, typer.Option(help="First, and at the horizon.")] = (0.3, 0.15),
     whole_words: Annotated[bool, typer.Option(help="Mask whole words.")] = False,
     random_start: Annotated[bool, typer.Option(help="No token vectors from counts.")] = False,
+    go_on_from: Annotated[
+        Path | None, typer.Option(help="Folder of a finished encoder of these sizes to start from.")
+    ] = None,
     dropout: Annotated[float, typer.Option(help="In pre-training; BERT-base: 0.1.")] = 0.0,
     bfloat16: BFloat16 = False,
     seed: int = 0,
@@ -252,10 +255,18 @@ def pretrain_bert(
         model=EncoderConfig.of_width(hidden_size, n_layers, length, dropout),
         packing=PackConfig(batch_size, length, seed),
         masking=MaskingConfig(mask_rates[1], whole_words),
-        start=None if random_start else MLMPretrainConfig.start,
+        start=_encoder_start(go_on_from, random_start),
         first_rate=mask_rates[0],
     )
     _publish(EncoderKind(config), files, valid, test, licence, out)
+
+
+def _encoder_start(go_on_from: Path | None, random_start: bool) -> Any:
+    from ulmfit_lib.training.encoder_start import EarlierRun, StartConfig
+
+    if go_on_from is not None:
+        return EarlierRun.of(go_on_from)
+    return None if random_start else StartConfig()
 
 
 def _publish(

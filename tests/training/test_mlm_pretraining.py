@@ -12,7 +12,7 @@ from ulmfit_lib.text.masking import MaskingConfig, MaskingVocabulary
 from ulmfit_lib.text.packing import PackConfig
 from ulmfit_lib.text.token_files import TokenFile
 from ulmfit_lib.text.tokenizer import BOS_ID, MASK_ID, SPECIAL_TOKENS
-from ulmfit_lib.training.encoder_start import StartConfig
+from ulmfit_lib.training.encoder_start import EarlierRun, StartConfig
 from ulmfit_lib.training.held_out import summary
 from ulmfit_lib.training.mlm_pretraining import MLMPretrainConfig, pretrain_encoder
 from ulmfit_lib.training.mlm_publication import EncoderKind
@@ -144,3 +144,30 @@ def test_a_run_may_start_from_counts(tmp_path):
     assert without_time(counted) == without_time(again)
     with pytest.raises(ValueError, match="start"):
         run(tmp_path / "counted", replace(config, start=None))
+
+
+def test_a_run_may_go_on_from_a_finished_one(tmp_path):
+    config = replace(CONFIG, model=replace(CONFIG.model, vocab_size=8192), updates=30, horizon=30)
+    kind = EncoderKind(config)
+    trained, progress = kind.train(text(0), text(1), tmp_path / "first", lambda _: None)
+    facts = ({"train": text(0), "valid": text(1)}, "CC0", ["python", "first"], tmp_path)
+    publish(kind, trained, progress, *facts)
+    start = EarlierRun.of(tmp_path / "bert")
+    later = EncoderKind(replace(config, start=start, lr_max=1e-9))
+    same, after = later.train(text(0), text(1), tmp_path / "second", lambda _: None)
+    for (name, mine), theirs in zip(same.named_parameters(), trained.parameters(), strict=True):
+        if "token_type" not in name:  # saved with two segments that are the same
+            assert torch.allclose(mine, theirs, atol=2e-3)  # half precision lies between them
+    assert after.history[0]["valid_loss"] == pytest.approx(
+        progress.history[-1]["valid_loss"], abs=1e-2
+    )
+    assert same.config.hidden_dropout_prob == 0.1 == config.model.dropout
+    earlier = later.facts["earlier"]
+    assert earlier["command"] == ["python", "first"] and earlier["tokens_seen"] == progress.tokens
+
+    with pytest.raises(ValueError, match=r"other sizes: n_layers \(1 there, 2 here\)"):
+        wider = replace(config, start=start, model=replace(config.model, n_layers=2))
+        EncoderKind(wider).train(text(0), text(1), tmp_path / "wider", lambda _: None)
+    with pytest.raises(ValueError, match="another one than this run began with"):
+        other = replace(config, start=replace(start, sha256="0"))
+        EncoderKind(other).train(text(0), text(1), tmp_path / "other", lambda _: None)

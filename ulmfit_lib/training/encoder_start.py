@@ -1,4 +1,4 @@
-"""A head start for a small encoder: token vectors from counts, positions from sines.
+"""Where the pre-training of an encoder starts: from counts over its text, or from an earlier run.
 
 From random vectors a small encoder sits for thousands of updates where the
 loss is that of the tokens' frequencies: attention has nothing worth averaging
@@ -10,7 +10,9 @@ chapter *How to fine-tune BERT*.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,6 +21,7 @@ from sklearn.utils.extmath import randomized_svd
 from torch import Tensor
 from transformers import BertForMaskedLM
 
+from ulmfit_lib.models.encoder import EncoderConfig, build_encoder, encoder_card, load_encoder
 from ulmfit_lib.text.masking import MaskingVocabulary
 
 _BLOCK = 2**24  # tokens that are counted at once
@@ -39,6 +42,75 @@ class StartConfig:
                 f"window={self.window}, token_std={self.token_std}, position_std="
                 f"{self.position_std}: give a window of 1 or more and sizes above 0"
             )
+
+
+@dataclass(frozen=True)
+class EarlierRun:
+    """A finished run to go on from. Introduced in the chapter *How to fine-tune BERT*."""
+
+    folder: str  # of its encoder
+    sha256: str  # of its weights, in half precision
+
+    @classmethod
+    def of(cls, folder: str | Path) -> EarlierRun:
+        """The run that made the encoder in ``folder``.
+
+        Raises:
+            FileNotFoundError: no encoder there.
+        """
+        return cls(str(folder), encoder_card(folder)["sha256"])
+
+    def facts(self) -> dict[str, Any]:
+        """How that run went, as its card says: what a later run's card repeats."""
+        card = encoder_card(self.folder)
+        return {name: card[name] for name in _TOLD_OF_AN_EARLIER_RUN if name in card}
+
+
+_TOLD_OF_AN_EARLIER_RUN = (
+    "sha256",
+    "command",
+    "commit",
+    "config",
+    "tokens_seen",
+    "training_seconds",
+    "history",
+    "hardware",
+    "torch",
+    "tokens_per_second",
+    "utilisation",
+    "energy",
+    "earlier",
+)
+
+
+def go_on_from(run: EarlierRun, config: EncoderConfig) -> BertForMaskedLM:
+    """The encoder of an earlier run, with the dropout of pre-training.
+
+    Its optimizer's averages are not kept: the new run warms up again.
+    Introduced in the chapter *How to fine-tune BERT*.
+
+    Args:
+        run: the earlier one.
+        config: sizes of the model in the new run.
+
+    Raises:
+        FileNotFoundError, DamagedFileError: no encoder there, or not whole.
+        ValueError: it has other sizes, or is another one than the run's.
+    """
+    card = encoder_card(run.folder)
+    if card["sha256"] != run.sha256:
+        raise ValueError(
+            f"the encoder in {run.folder} is another one than this run began with: restore it, "
+            "or begin a run in another folder"
+        )
+    theirs, ours = card["model"], asdict(config)
+    wrong = [n for n in ours if theirs[n] != ours[n] and "dropout" not in n]
+    if wrong:
+        told = ", ".join(f"{n} ({theirs[n]} there, {ours[n]} here)" for n in wrong)
+        raise ValueError(f"the encoder in {run.folder} has other sizes: {told}")
+    model = build_encoder(config)
+    model.load_state_dict(load_encoder(run.folder).state_dict())
+    return model
 
 
 def start_encoder(

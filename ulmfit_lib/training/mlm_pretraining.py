@@ -19,7 +19,7 @@ from ulmfit_lib.models.encoder import EncoderConfig, MaskedPositionsModel, build
 from ulmfit_lib.text.masking import MaskingConfig, MaskingVocabulary
 from ulmfit_lib.text.packing import HeldOutSequences, MaskedSequences, PackConfig
 from ulmfit_lib.text.token_files import TokenFile
-from ulmfit_lib.training.encoder_start import StartConfig, start_encoder
+from ulmfit_lib.training.encoder_start import EarlierRun, StartConfig, go_on_from, start_encoder
 from ulmfit_lib.training.masked_lm import masked_lm_loss, score_masked_lm
 from ulmfit_lib.training.segments import Progress, RunConfig, Segments, run_segments
 
@@ -36,7 +36,7 @@ class MLMPretrainConfig(RunConfig):
     model: EncoderConfig = EncoderConfig()  # sizes
     packing: PackConfig = PackConfig()  # batches and their order
     masking: MaskingConfig = MaskingConfig()  # how to mask; its rate is that of the horizon
-    start: StartConfig | None = StartConfig()  # embeddings from counts; None: all at random
+    start: StartConfig | EarlierRun | None = StartConfig()  # None: all weights at random
     first_rate: float = 0.3  # rate of masking at the first step, from which it falls linearly
 
     def __post_init__(self) -> None:
@@ -113,6 +113,8 @@ def _new_encoder(
     config: MLMPretrainConfig, train: TokenFile, vocabulary: MaskingVocabulary
 ) -> BertForMaskedLM:
     torch.manual_seed(config.seed)
+    if isinstance(config.start, EarlierRun):
+        return go_on_from(config.start, config.model)
     encoder = build_encoder(config.model)
     if config.start is not None:
         start_encoder(encoder, train.tokens, vocabulary, config.start, config.seed)

@@ -16,6 +16,7 @@ from ulmfit_lib.text.masking import masking_vocabulary
 from ulmfit_lib.text.packing import MaskedSequences
 from ulmfit_lib.text.token_files import TokenFile
 from ulmfit_lib.text.tokenizer import load_tokenizer
+from ulmfit_lib.training.encoder_start import EarlierRun
 from ulmfit_lib.training.held_out import encoder_row
 from ulmfit_lib.training.mlm_pretraining import MLMPretrainConfig, pretrain_encoder
 from ulmfit_lib.training.publication import ModelKind
@@ -40,6 +41,8 @@ class EncoderKind(ModelKind[BertForMaskedLM]):
         self.config = config
         self.name = SHIPPED_ENCODER.name
         self.facts = {"limits": LIMITS}
+        if isinstance(config.start, EarlierRun):
+            self.facts["earlier"] = config.start.facts()
         self.tokenizer = load_tokenizer()
         self.vocabulary = masking_vocabulary(self.tokenizer)
 
