@@ -40,6 +40,9 @@ DecayFrom = Annotated[int, typer.Option(help="Step of the final decay; 0: none."
 BFloat16 = Annotated[bool, typer.Option(help="Fast on processors that have it.")]
 Segment = Annotated[int, typer.Option(help="Steps between checkpoints.")]
 HighestRate = Annotated[float, typer.Option(help="Highest learning rate.")]
+GoOnFrom = Annotated[
+    Path | None, typer.Option(help="Folder of a finished encoder of these sizes, to start from.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print it for programs, as JSON.")]
 
 
@@ -230,9 +233,7 @@ def pretrain_bert(
     mask_rates: Annotated[Rates, typer.Option(help="First, and at the horizon.")] = (0.3, 0.15),
     whole_words: Annotated[bool, typer.Option(help="Mask whole words.")] = False,
     random_start: Annotated[bool, typer.Option(help="No token vectors from counts.")] = False,
-    go_on_from: Annotated[
-        Path | None, typer.Option(help="Folder of a finished encoder of these sizes to start from.")
-    ] = None,
+    go_on_from: GoOnFrom = None,
     dropout: Annotated[float, typer.Option(help="In pre-training; BERT-base: 0.1.")] = 0.0,
     bfloat16: BFloat16 = False,
     seed: int = 0,
