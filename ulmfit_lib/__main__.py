@@ -40,9 +40,7 @@ DecayFrom = Annotated[int, typer.Option(help="Step of the final decay; 0: none."
 BFloat16 = Annotated[bool, typer.Option(help="Fast on processors that have it.")]
 Segment = Annotated[int, typer.Option(help="Steps between checkpoints.")]
 HighestRate = Annotated[float, typer.Option(help="Highest learning rate.")]
-GoOnFrom = Annotated[
-    Path | None, typer.Option(help="Folder of a finished encoder of these sizes, to start from.")
-]
+Start = Annotated[str, typer.Option(help="counts, random, or a finished encoder's folder.")]
 Json = Annotated[bool, typer.Option("--json", help="Print it for programs, as JSON.")]
 
 
@@ -72,7 +70,7 @@ PAPER_DEFAULTS: dict[str, dict[str, Any]] = {
         "n_layers": 12,
         "lr": 1e-4,
         "mask_rates": (0.15, 0.15),
-        "random_start": True,
+        "start": "random",
         "dropout": 0.1,
     },
 }
@@ -232,8 +230,7 @@ def pretrain_bert(
     lr: HighestRate = 1e-3,
     mask_rates: Annotated[Rates, typer.Option(help="First, and at the horizon.")] = (0.3, 0.15),
     whole_words: Annotated[bool, typer.Option(help="Mask whole words.")] = False,
-    random_start: Annotated[bool, typer.Option(help="No token vectors from counts.")] = False,
-    go_on_from: GoOnFrom = None,
+    start: Start = "counts",
     dropout: Annotated[float, typer.Option(help="In pre-training; BERT-base: 0.1.")] = 0.0,
     bfloat16: BFloat16 = False,
     seed: int = 0,
@@ -256,18 +253,18 @@ def pretrain_bert(
         model=EncoderConfig.of_width(hidden_size, n_layers, length, dropout),
         packing=PackConfig(batch_size, length, seed),
         masking=MaskingConfig(mask_rates[1], whole_words),
-        start=_encoder_start(go_on_from, random_start),
+        start=_encoder_start(start),
         first_rate=mask_rates[0],
     )
     _publish(EncoderKind(config), files, valid, test, licence, out)
 
 
-def _encoder_start(go_on_from: Path | None, random_start: bool) -> Any:
+def _encoder_start(start: str) -> Any:
     from ulmfit_lib.training.encoder_start import EarlierRun, StartConfig
 
-    if go_on_from is not None:
-        return EarlierRun.of(go_on_from)
-    return None if random_start else StartConfig()
+    if start == "counts":
+        return StartConfig()
+    return None if start == "random" else EarlierRun.of(start)
 
 
 def _publish(
