@@ -20,6 +20,7 @@ sys.path.insert(0, str(EXTENSIONS))
 
 from book_build import docstrings, execution, library, mathjax, pipeline, stamp, terms  # noqa: E402
 from book_build.layout import Layout, chapter_pages, notebooks, pages  # noqa: E402
+from book_build.models import runs  # noqa: E402
 from book_build.scan import read_page, scan  # noqa: E402
 from book_build.wording import duration, size  # noqa: E402
 
@@ -732,3 +733,9 @@ class TestEvidence:
         assert done.returncode != 0
         for complaint in complaints.values():
             assert complaint in done.stderr
+
+
+def test_the_runs_behind_a_model_stand_in_the_order_in_which_they_ran():
+    card = {"commit": "c", "earlier": {"commit": "b", "earlier": {"commit": "a"}}}
+    assert [run["commit"] for run in runs(card)] == ["a", "b", "c"]
+    assert runs({"commit": "only"}) == [{"commit": "only"}]

@@ -70,27 +70,39 @@ class TransferTable(BookDirective):
         return [self.table(["", *heads], rows, widths=[4] + [3] * len(counts))]
 
 
+def runs(card: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The run that a card tells of, after those that it went on from: the first one first.
+
+    Args:
+        card: of a model.
+    """
+    return [*(runs(card["earlier"]) if "earlier" in card else ()), card]
+
+
 def _facts(card: Mapping[str, Any], folder: Any) -> dict[str, str]:
-    """The facts of a card that stand in the table, in words."""
-    test, wikitext = card["held_out"]["test"], card["held_out"]["wikitext-2-test"]
-    energy, end = card["energy"], card["convergence"]
-    share = card["tokens_seen"] / card["corpus_tokens"]
+    """The facts of a card that stand in the table, in words; its runs are taken together."""
+    held_out, fall, made = card["held_out"], card["convergence"], runs(card)
+    tokens, seconds = (sum(run[n] for run in made) for n in ("tokens_seen", "training_seconds"))
+    kwh = sum(run["energy"]["kwh"] for run in made)
     return {
         "Parameters": f"{card['parameters'] / 1e6:.1f} million",
         "On disk": size(_file(card, folder).stat().st_size),
-        "Text read": f"{card['tokens_seen'] / 1e6:.0f} million tokens, {share:.2f} passes over "
-        f"{card['corpus_words'] / 1e6:.1f} million words",
-        "Wikipedia, test": _loss(test),
-        "WikiText-2, test": _loss(wikitext),
-        "Still falling": f"{end['fall_in_nats']:.3f} nats, updates {end['from_update']:,} to "
-        f"{end['to_update']:,}",
-        "Training": f"{duration(card['training_seconds'])}, {card['tokens_per_second']:,.0f} "
-        "tokens a second",
-        "Share of the machine's peak": _utilisation(card),
-        "Energy, estimated": f"{1000 * energy['kwh']:.0f} Wh ({energy['assumption']})",
-        "Made by": f"commit `{card['commit']}`, {card['hardware']}",
+        "Text read": f"{tokens / 1e6:.0f} million tokens, {tokens / card['corpus_tokens']:.2f} "
+        f"passes over {card['corpus_words'] / 1e6:.1f} million words",
+        "Wikipedia, test": _loss(held_out["test"]),
+        "WikiText-2, test": _loss(held_out["wikitext-2-test"]),
+        "Still falling": f"{fall['fall_in_nats']:.3f} nats, updates {fall['from_update']:,} to "
+        f"{fall['to_update']:,}{_of_the_last(made)}",
+        "Training": f"{duration(seconds)}, {tokens / seconds:,.0f} tokens a second",
+        "Share of the machine's peak": f"{_utilisation(card)}{_of_the_last(made)}",
+        "Energy, estimated": f"{1000 * kwh:.0f} Wh ({card['energy']['assumption']})",
+        "Made by": "; then ".join(f"commit `{run['commit']}`, {run['hardware']}" for run in made),
         "Licence of the text": card["licence_of_text"],
     }
+
+
+def _of_the_last(runs_of_a_card: Sequence[Mapping[str, Any]]) -> str:
+    return " of the last run" if len(runs_of_a_card) > 1 else ""
 
 
 def _file(card: Mapping[str, Any], folder: Any) -> Any:
