@@ -44,6 +44,8 @@ def test_the_shipped_encoders_second_segment_is_a_copy_of_the_first():
 
 def test_an_encoder_without_two_segments_is_told_nothing():
     small = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1}
-    one = BertModel(BertConfig(40, intermediate_size=8, type_vocab_size=1, **small))
-    none = DistilBertModel(DistilBertConfig(40, dim=8, n_layers=1, n_heads=1, hidden_dim=8))
+    one = BertModel(BertConfig(vocab_size=40, intermediate_size=8, type_vocab_size=1, **small))
+    none = DistilBertModel(
+        DistilBertConfig(vocab_size=40, dim=8, n_layers=1, n_heads=1, hidden_dim=8)
+    )
     assert segments(one, PAIR) == segments(none, PAIR) == {}

@@ -57,9 +57,11 @@ class LabelledTexts:
 
     def take(self, rows: Sequence[int]) -> LabelledTexts:
         """The examples at the positions ``rows``, in that order."""
-        texts_b = None if self.texts_b is None else tuple(self.texts_b[i] for i in rows)
-        texts, labels = ((column[i] for i in rows) for column in (self.texts, self.labels))
-        return LabelledTexts(tuple(texts), tuple(labels), texts_b)
+        return LabelledTexts(
+            tuple(self.texts[i] for i in rows),
+            tuple(self.labels[i] for i in rows),
+            None if self.texts_b is None else tuple(self.texts_b[i] for i in rows),
+        )
 
     def in_one(self) -> list[str]:
         """Each example as one text, for a baseline that counts words: pairs one after the other."""
