@@ -273,6 +273,7 @@ def _optimizer(config: RecallTuning, anchors: Anchors) -> OptFunc:
         betas=BETAS,
         eps=EPS,
         weight_decay=config.weight_decay,
+        convention="torch",  # as AdamW in the other arms, so that they differ in the pull alone
     )
 
 

@@ -46,8 +46,8 @@ from ulmfit_lib.text.masking import masking_vocabulary
 from ulmfit_lib.text.packing import HeldOutSequences
 from ulmfit_lib.text.streams import join_documents
 from ulmfit_lib.text.tokenizer import encode, load_tokenizer
-from ulmfit_lib.training.recadam import Annealing
 from ulmfit_lib.training.forgetting import measure_forgetting
+from ulmfit_lib.training.recadam import Annealing
 
 TFIDF = "tfidf"
 GRID_TASK = "trec6"  # the one task on which k, t0 and the penalties' strength are varied

@@ -54,23 +54,6 @@ def segment_ids(ids: Tensor) -> Tensor:
         (B, T) of ids' type.
     """
     ended = (ids == SEP_ID).cumsum(dim=1) - (ids == SEP_ID).to(ids.dtype)
-    return frame(first[:kept_a], max_length) + frame(second[:kept_b], max_length)[1:]
-
-
-def segment_ids(ids: Tensor) -> Tensor:
-    """0 in the first text of each row, 1 in the second, as BERT's segment embeddings want it.
-
-    A ``[SEP]`` belongs to the text that it ends; padding counts as the first.
-    A row with one text is all 0. Source: Devlin et al. 2019, figure 2.
-    Introduced in the chapter *RecAdam*.
-
-    Args:
-        ids: framed texts or pairs (B, T), padded after the text.
-
-    Returns:
-        (B, T) of ids' type.
-    """
-    ended = (ids == SEP_ID).cumsum(dim=1) - (ids == SEP_ID).to(ids.dtype)
     return ((ended >= 1) & (ids != PAD_ID)).to(ids.dtype)
 
 
