@@ -162,17 +162,17 @@ def _annealing_chart(annealing: Annealing, pull: float, steps: int) -> Chart:
 
 def _landscape_frame(paths: Mapping[str, Path], setting: str) -> Frame:
     axes = plots.new_axes()
-    x, y = np.meshgrid(np.linspace(-0.9, 1.7, 80), np.linspace(-0.5, 1.9, 80))
+    x, y = np.meshgrid(np.linspace(-0.9, 1.7, 40), np.linspace(-0.5, 1.9, 40))
     loss = (LANDSCAPE[0] * (x - OPTIMUM[0]) ** 2 + LANDSCAPE[1] * (y - OPTIMUM[1]) ** 2) / 2
-    axes.contour(x, y, loss, levels=[0.01, 0.1, 0.5, 1.5, 3, 5], colors="#b9b9b9", linewidths=0.8)
+    axes.contour(x, y, loss, levels=[0.02, 0.2, 1, 3, 5], colors="#b9b9b9", linewidths=0.8)
     for i, (name, path) in enumerate(paths.items()):
-        every = path[:: max(1, len(path) // 60)]
+        every = path[:: max(1, len(path) // 30)]
         axes.plot(*every.T, ls=plots.LINE_STYLES[i], marker=plots.MARKERS[i], ms=3, label=name)
     for place, text in (((0.0, 0.0), "pre-trained"), (tuple(OPTIMUM), "task's optimum")):
         axes.annotate(text, place, (6, -14), textcoords="offset points")
         axes.plot(*place, marker="*", ms=13, color="#1a1a1a", ls="none")
     axes.set(xlabel="weight 1 (steep)", ylabel="weight 2 (flat)")
-    axes.legend(loc="lower right")
+    axes.legend(loc="lower left")
     nearest = {name: float(np.linalg.norm(path, axis=1)[1:].min()) for name, path in paths.items()}
     ends = {name: path[-1] for name, path in paths.items()}
     told = "; ".join(
