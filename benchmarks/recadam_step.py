@@ -1,7 +1,8 @@
 """The optimizer's step: RecAdam against AdamW, and against the published per-parameter loop.
 
-All three have the same tensors and gradients and take turns in one process; who goes first
-alternates. Printed are the medians of a step and the ratios of medians.
+All three step the same tensors with the same gradients (so the published loop pays for no more
+than its own operations), and take turns in one process; who goes first alternates. Printed are the
+medians of a step and the ratios of medians.
 
     python benchmarks/recadam_step.py
     python benchmarks/recadam_step.py --rounds 5 --steps 3 --threads 1
@@ -75,10 +76,10 @@ def tensors(sizes: list[torch.Size]) -> tuple[list[Tensor], Anchors]:
 
 
 def turns(sizes: list[torch.Size], steps: int) -> dict[str, Turn]:
-    """A turn of each optimizer, each on tensors of its own."""
+    """A turn of each optimizer; they share weights, gradients and anchors, not moments."""
+    params, anchors = tensors(sizes)
 
-    def timed(make: Callable[[list[Tensor], Anchors], torch.optim.Optimizer]) -> Turn:
-        optimizer = make(*tensors(sizes))
+    def timed(optimizer: torch.optim.Optimizer) -> Turn:
 
         def turn() -> float:
             start = time.perf_counter()
@@ -88,11 +89,15 @@ def turns(sizes: list[torch.Size], steps: int) -> dict[str, Turn]:
 
         return turn
 
+    def recadam(implementation: str) -> RecAdam:
+        settings = {"gamma": GAMMA, "annealing": ANNEALING, **SETTINGS}
+        return RecAdam(params, anchors, implementation=implementation, **settings)
+
     return {
-        "RecAdam": timed(lambda p, a: RecAdam(p, a, gamma=GAMMA, annealing=ANNEALING, **SETTINGS)),
-        "AdamW, foreach": timed(lambda p, a: torch.optim.AdamW(p, foreach=True, **SETTINGS)),
-        "AdamW, fused": timed(lambda p, a: torch.optim.AdamW(p, fused=True, **SETTINGS)),
-        "published loop": timed(PublishedLoop),
+        "RecAdam": timed(recadam("fused")),
+        "RecAdam, foreach": timed(recadam("foreach")),
+        "AdamW, foreach": timed(torch.optim.AdamW(params, foreach=True, **SETTINGS)),
+        "published loop": timed(PublishedLoop(params, anchors)),
     }
 
 

@@ -20,7 +20,7 @@ from fastcore.basics import noop
 from torch import nn
 
 from ulmfit_lib.training.anchors import match_by_name
-from ulmfit_lib.training.recadam import Annealing, RecAdam, recadam
+from ulmfit_lib.training.recadam import IMPLEMENTATIONS, Annealing, RecAdam, recadam
 
 ROOT = Path(__file__).parents[2]
 HALF = Annealing("constant")
@@ -65,11 +65,11 @@ def published(p, anchor, steps, annealing, lr, gamma, betas, eps, wd):
     return p
 
 
-@pytest.mark.parametrize("foreach", [True, False])
-def test_one_step_has_the_golden_values(foreach):
+@pytest.mark.parametrize("path", IMPLEMENTATIONS)
+def test_one_step_has_the_golden_values(path):
     p = nn.Parameter(torch.tensor([1.0], dtype=torch.float64))
     anchors = {p: torch.tensor([0.5], dtype=torch.float64)}
-    optimizer = RecAdam([p], anchors, 0.01, 10, Annealing("sigmoid", 1.0, 1), foreach=foreach)
+    optimizer = RecAdam([p], anchors, 0.01, 10, Annealing("sigmoid", 1.0, 1), implementation=path)
     run(optimizer, p, [torch.tensor([0.2], dtype=torch.float64)])
     assert p.item() == pytest.approx(0.97025075, abs=1e-8)  # after the target's move: 0.99500079
 
@@ -99,19 +99,19 @@ def test_annealing_has_its_limits():
         Annealing(k=-1)
 
 
-@pytest.mark.parametrize("foreach", [True, False])
+@pytest.mark.parametrize("path", IMPLEMENTATIONS)
 @pytest.mark.parametrize("wd", [0.0, 0.1])
 @pytest.mark.parametrize(
     "annealing", [Annealing("sigmoid", 0.3, 10), Annealing("linear", t0=15), HALF]
 )
-def test_the_trajectory_is_the_published_algorithms(annealing, wd, foreach):
+def test_the_trajectory_is_the_published_algorithms(annealing, wd, path):
     body, head = parameter(4, 3, dtype=torch.float64), parameter(3, seed=2, dtype=torch.float64)
     anchor = parameter(4, 3, seed=5, dtype=torch.float64).detach()
     steps, head_steps = gradients(body, 30), gradients(head, 30, seed=9)
     expected = published(body, anchor, steps, annealing, 0.01, 30.0, (0.9, 0.999), 1e-6, wd)
     plain = published(head, None, head_steps, annealing, 0.01, 30.0, (0.9, 0.999), 1e-6, wd)
     settings = {"lr": 0.01, "gamma": 30.0, "annealing": annealing, "weight_decay": wd}
-    optimizer = RecAdam([body, head], {body: anchor}, foreach=foreach, **settings)
+    optimizer = RecAdam([body, head], {body: anchor}, implementation=path, **settings)
     for g, h in zip(steps, head_steps, strict=True):
         body.grad, head.grad = g, h
         optimizer.step()
@@ -119,15 +119,21 @@ def test_the_trajectory_is_the_published_algorithms(annealing, wd, foreach):
     torch.testing.assert_close(head.detach(), plain, rtol=1e-12, atol=1e-13)
 
 
-@pytest.mark.parametrize("foreach", [True, False])
+@pytest.mark.parametrize("path", IMPLEMENTATIONS)
 @pytest.mark.parametrize("wd", [0.0, 0.1])
-def test_lambda_one_is_adamw_within_rounding(wd, foreach):
+def test_lambda_one_is_adamw_within_rounding(wd, path):
     ours, theirs = parameter(5, 4), parameter(5, 4)
     steps = gradients(ours, 50)
     settings = {"lr": 1e-2, "eps": 1e-4, "weight_decay": wd}
     anchors = {ours: torch.zeros(5, 4)}
     optimizer = RecAdam(
-        [ours], anchors, annealing=ALWAYS, gamma=10, convention="torch", foreach=foreach, **settings
+        [ours],
+        anchors,
+        annealing=ALWAYS,
+        gamma=10,
+        convention="torch",
+        implementation=path,
+        **settings,
     )
     run(optimizer, ours, steps)
     run(torch.optim.AdamW([theirs], **settings), theirs, steps)
@@ -146,14 +152,14 @@ def test_the_conventions_differ_in_eps_and_in_the_order_of_decay():
     assert after["torch"] == pytest.approx((1 - 0.05) - 0.1 / (1 + 0.1))
 
 
-@pytest.mark.parametrize("foreach", [True, False])
-def test_without_gradient_the_distance_shrinks_by_an_exact_factor(foreach):
+@pytest.mark.parametrize("path", IMPLEMENTATIONS)
+def test_without_gradient_the_distance_shrinks_by_an_exact_factor(path):
     p, anchor = (
         parameter(6, dtype=torch.float64),
         parameter(6, seed=3, dtype=torch.float64).detach(),
     )
     start = p.detach() - anchor
-    optimizer = RecAdam([p], {p: anchor}, 0.01, 40.0, HALF, foreach=foreach)
+    optimizer = RecAdam([p], {p: anchor}, 0.01, 40.0, HALF, implementation=path)
     run(optimizer, p, [torch.zeros_like(p)] * 5)
     torch.testing.assert_close(p.detach() - anchor, start * (1 - 0.01 * 40 * 0.5) ** 5)
 
@@ -211,6 +217,7 @@ def test_anchors_of_another_model_are_refused():
         ({"eps": -1}, "eps=-1"),
         ({"weight_decay": -0.1}, "weight_decay=-0.1"),
         ({"convention": "keras"}, "convention='keras'"),
+        ({"implementation": "slow"}, "implementation='slow'"),
     ],
 )
 def test_bad_values_are_refused(setting, complaint):
