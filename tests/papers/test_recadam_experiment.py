@@ -96,6 +96,7 @@ def test_label_counts_fit_the_classes(task):
     assert fitting(SMOKE, task) == SMOKE
     three = replace(task, label_names=("a", "b", "c"))
     assert fitting(SMOKE, three).per_class == (1, 1)
+    assert fitting(replace(SMOKE, per_class=(4, 50)), task).per_class == (4,)
     with pytest.raises(ValueError, match="rarest class of toy has 12"):
         fitting(LAPTOP, task)
 

@@ -252,8 +252,7 @@ def general_sequences(
 def study(task_name: str, scale: Scale) -> RecallStudy:
     """The study of a task.
 
-    With more than two classes a quarter of the labels a class is taken. A task
-    whose test labels were never published is measured on its validation split.
+    A task whose test labels were never published is measured on its validation split.
     Introduced in the chapter *RecAdam*.
 
     Args:
@@ -272,9 +271,10 @@ def study(task_name: str, scale: Scale) -> RecallStudy:
 
 
 def fitting(size: RecallSizes, task: Corpus) -> RecallSizes:
-    """``size`` with label counts that the classes of ``task`` can fill.
+    """``size`` with label counts that the classes of ``task`` can fill; the others are left out.
 
-    Introduced in the chapter *RecAdam*.
+    With more than two classes each count is a quarter of that for two. Introduced in the
+    chapter *RecAdam*.
 
     Args:
         size: label counts for two classes.
@@ -286,12 +286,13 @@ def fitting(size: RecallSizes, task: Corpus) -> RecallSizes:
     rarest = min(Counter(labelled(task, "train", pairs=True).labels).values())
     many = len(task.label_names) > 2
     counts = tuple(max(1, n // 4 if many else n) for n in size.per_class)
-    if counts[-1] > rarest:
+    kept = tuple(n for n in counts if n <= rarest)
+    if not kept:
         raise ValueError(
             f"the rarest class of {task.name} has {rarest} labelled examples, and the study takes "
-            f"{counts[-1]} of each class: choose another task"
+            f"{counts[0]} of each class or more: choose another task"
         )
-    return replace(size, per_class=counts)
+    return replace(size, per_class=kept)
 
 
 def measurable(task: Corpus) -> Corpus:
