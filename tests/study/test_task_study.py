@@ -142,3 +142,20 @@ def test_a_part_of_a_split_is_a_sample_of_it():
     assert len(set(part.texts)) == 100 and 30 < sum(part.labels) < 70
     assert all(labels[int(t)] == y for t, y in zip(part.texts, part.labels, strict=True))
     assert labelled(task, "test", 200) == labelled(task, "test")
+
+
+def test_pairs_are_read_where_a_study_takes_them():
+    splits = {"train": Split(("a", "b"), (0, 1), ("c", "d"))}
+    task = Corpus("twos", splits, ("same", "other"), "", "", "")
+    with pytest.raises(ValueError, match="twos has pairs of texts.*single texts"):
+        labelled(task, "train")
+    found = labelled(task, "train", pairs=True)
+    assert found.take([1]) == LabelledTexts(("b",), (1,), ("d",))
+    assert found.in_one() == ["a c", "b d"]
+    assert labelled(TASK, "train", pairs=True).in_one() == list(TRAIN.texts)
+
+
+def test_scores_are_no_classes_with_pairs_either():
+    splits = {"train": Split(("a", "b"), (0.5, 1.0), ("c", "d"))}
+    with pytest.raises(ValueError, match="the study needs classes"):
+        labelled(Corpus("scored", splits, (), "", "", ""), "train", pairs=True)

@@ -14,6 +14,7 @@ from transformers import PreTrainedModel
 
 from ulmfit_lib.models.dropout import check_probability
 from ulmfit_lib.models.pooling import masked_mean
+from ulmfit_lib.models.segments import segments
 from ulmfit_lib.text.tokenizer import PAD_ID
 
 POOLINGS = ("cls", "mean")
@@ -74,13 +75,14 @@ class EncoderClassifier(nn.Module):
         nn.init.zeros_(self.head.bias)
 
     def forward(self, ids: Tensor) -> Tensor:
-        """Logits (B, C) of framed texts ``ids`` (B, T), padded after the text."""
+        """Logits (B, C) of framed texts or pairs ``ids`` (B, T), padded after the text."""
         return self.head(self.dropout(self.pooled(ids)))
 
     def pooled(self, ids: Tensor) -> Tensor:
         """The vector (B, H) that stands for each framed text of ``ids`` (B, T)."""
         mask = ids != self.config.pad_id
-        states = self.encoder(ids, attention_mask=mask).last_hidden_state
+        told = segments(self.encoder, ids)
+        states = self.encoder(ids, attention_mask=mask, **told).last_hidden_state
         if self.config.pooling == "cls":
             return states[:, 0]
         return masked_mean(states, mask)

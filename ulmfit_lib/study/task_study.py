@@ -12,7 +12,7 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
 from torch import Tensor
@@ -53,12 +53,21 @@ class LabelledTexts:
 
     texts: tuple[str, ...]  # length N
     labels: tuple[int, ...]  # length N
+    texts_b: tuple[str, ...] | None = None  # second text of each pair, length N; None: no pairs
 
     def take(self, rows: Sequence[int]) -> LabelledTexts:
         """The examples at the positions ``rows``, in that order."""
         return LabelledTexts(
-            tuple(self.texts[i] for i in rows), tuple(self.labels[i] for i in rows)
+            tuple(self.texts[i] for i in rows),
+            tuple(self.labels[i] for i in rows),
+            None if self.texts_b is None else tuple(self.texts_b[i] for i in rows),
         )
+
+    def in_one(self) -> list[str]:
+        """Each example as one text, for a baseline that counts words: pairs one after the other."""
+        if self.texts_b is None:
+            return list(self.texts)
+        return [f"{a} {b}" for a, b in zip(self.texts, self.texts_b, strict=True)]
 
 
 Arm = TypeVar("Arm", bound=StudyArm)
@@ -81,12 +90,14 @@ class TaskStudy(ABC, Generic[Arm]):
         ValueError: a split is missing or has no labels.
     """
 
+    reads_pairs: ClassVar[bool] = False  # whether its arms take pairs of texts, too
+
     def __init__(
         self, task: Corpus, size: StudySizes, arms: Mapping[str, Arm], settings: Mapping[str, Any]
     ) -> None:
         self.task, self.size, self.arms, self.settings = task, size, arms, settings
-        self.train = labelled(task, "train")
-        self.test = labelled(task, "test", size.test_documents)
+        self.train = labelled(task, "train", pairs=self.reads_pairs)
+        self.test = labelled(task, "test", size.test_documents, self.reads_pairs)
         self._seed, self._made = -1, dict[Hashable, Any]()
 
     @abstractmethod
@@ -132,7 +143,9 @@ class TaskStudy(ABC, Generic[Arm]):
         return self._made[key]
 
 
-def labelled(task: Corpus, split: str, most: int | None = None) -> LabelledTexts:
+def labelled(
+    task: Corpus, split: str, most: int | None = None, pairs: bool = False
+) -> LabelledTexts:
     """Texts and classes of a split.
 
     Introduced in the chapter *FitLaM*.
@@ -141,17 +154,19 @@ def labelled(task: Corpus, split: str, most: int | None = None) -> LabelledTexts
         task: a classification task.
         split: name of one of its splits.
         most: a random sample of so many, always the same; None: all.
+        pairs: take pairs of texts, too.
 
     Raises:
         ValueError: there is no such split, it has no classes, or its texts are
-            pairs.
+            pairs and those were not asked for.
     """
     found = task.splits.get(split)
     if found is None or found.labels is None:
         raise ValueError(f"{task.name} has no labelled split {split!r}: the study needs one")
-    if found.texts_b is not None or not task.label_names:
-        raise ValueError(f"{task.name} has pairs of texts, or scores: the study needs classes")
-    every = LabelledTexts(found.texts, tuple(int(y) for y in found.labels))
+    if (found.texts_b is not None and not pairs) or not task.label_names:
+        wanted = "classes" if pairs else "single texts with classes"
+        raise ValueError(f"{task.name} has pairs of texts, or scores: the study needs {wanted}")
+    every = LabelledTexts(found.texts, tuple(int(y) for y in found.labels), found.texts_b)
     if most is None or most >= len(found):
         return every
     # Not the first so many: the rows of a split are in an order, and classes may be too.

@@ -154,6 +154,7 @@ def tune_on_dataset(
     steps: StepConfig = CLASSIFIER_STEPS,
     quiet: bool = True,
     cbs: Sequence[Callback] = (),
+    **settings: Any,
 ) -> list[dict[str, float]]:
     """Tune a classifier on documents in the form that it reads, by a plan.
 
@@ -169,6 +170,8 @@ def tune_on_dataset(
         steps: optimizer, penalties, clipping.
         quiet: show nothing.
         cbs: further fastai callbacks.
+        **settings: what else the learner takes, such as ``opt_func`` for
+            another optimizer than ``steps`` makes, ``lr`` or ``loss_func``.
 
     Returns:
         One row per epoch (stage, epoch, train_loss, valid_loss, accuracy).
@@ -179,7 +182,7 @@ def tune_on_dataset(
     loader = TextLoader(train, batches, shuffle=True)
     held_out = TextLoader(valid, BatchConfig(128, max_tokens=batches.max_tokens))
     dls = DataLoaders(loader, held_out, device=_device_of(model))
-    learn = classifier_learner(model, dls, quiet=quiet, **steps.settings())
+    learn = classifier_learner(model, dls, quiet=quiet, **(steps.settings() | settings))
     learn.add_cbs([BFloat16()] if steps.bfloat16 else [])
     return fit_stages(learn, plan(len(loader)), ratio, cbs)
 

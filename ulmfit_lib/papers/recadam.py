@@ -1,0 +1,307 @@
+r"""Recall and Learn: fine-tuning with less forgetting (Chen et al. 2020), and its relatives.
+
+Every way of tuning here is the same loop with the same steps and rates; they differ in what pulls
+the encoder back to its pre-trained weights, and when. Introduced in the chapter *RecAdam*.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from fastai.callback.core import Callback
+from torch import Tensor
+from transformers import BertForMaskedLM, PreTrainedModel
+
+from ulmfit_lib.models.encoder import MaskedPositionsModel
+from ulmfit_lib.models.encoder_classifier import EncoderClassifier, EncoderClassifierConfig
+from ulmfit_lib.study.seeds import derive, seed_everything
+from ulmfit_lib.text.batches import BatchConfig, TextLoader, TokenDataset
+from ulmfit_lib.text.framing import FramedDataset
+from ulmfit_lib.text.packing import HeldOutSequences, MaskedTargets
+from ulmfit_lib.text.pairs import PairDataset
+from ulmfit_lib.training.anchors import Anchors, match_by_name
+from ulmfit_lib.training.fine_tuning import Documents, StepConfig, free_order, tune_on_dataset
+from ulmfit_lib.training.fisher import diagonal_fisher, masked_lm_answers, relative
+from ulmfit_lib.training.forgetting import DistanceLog, Replay, masked_lm_reader
+from ulmfit_lib.training.groups import classifier_groups
+from ulmfit_lib.training.learner import predict_probabilities
+from ulmfit_lib.training.optimizers import OptFunc, adam
+from ulmfit_lib.training.penalties import QuadraticPenalty
+from ulmfit_lib.training.recadam import Annealing, recadam
+from ulmfit_lib.training.regression import predict_scores, regression_loss
+from ulmfit_lib.training.schedules import linear_warmup
+from ulmfit_lib.training.unfreezing import Plan, Stage
+
+BETAS, EPS = (0.9, 0.999), 1e-6  # the released code's
+METHODS = (
+    "fine-tuning",  # AdamW, every layer from the start
+    "head warm-up",  # the head alone for t0 steps, then every layer
+    "gradual unfreezing",  # one more layer at a time during the first t0 steps, then every layer
+    "l2-sp",  # loss + gamma * penalty
+    "ewc",  # the same with the Fisher information
+    "coupled",  # RecAdam's loss, its penalty inside Adam
+    "recadam",  # RecAdam
+    "replay",  # RecAdam's loss, masked language modelling in the penalty's place
+)
+
+
+@dataclass(frozen=True)
+class RecallTuning:
+    """How an encoder becomes a classifier, and what pulls it back meanwhile."""
+
+    method: str = "recadam"  # one of METHODS
+    random_start: bool = False  # the encoder starts from random weights, not from its anchors
+    gamma: float = 400.0  # strength of the pull; lr_max * gamma below 2
+    annealing: Annealing = field(default_factory=lambda: Annealing("sigmoid", 0.2, 60))
+    lr_max: float = 5e-4  # of every layer
+    warmup: float = 0.1  # share of the updates during which the rate rises; then it falls
+    updates: int = 200  # optimizer steps, in whole epochs
+    batch_size: int = 32  # texts
+    max_length: int = 128  # tokens of a text or pair, special ones included
+    clip: float = 1.0  # largest gradient norm
+    weight_decay: float = 0.0  # the released code's default
+    head: EncoderClassifierConfig = field(default_factory=EncoderClassifierConfig)
+    bfloat16: bool = False  # matrix products in bfloat16: faster where the processor has them
+
+    def __post_init__(self) -> None:
+        if self.method not in METHODS:
+            raise ValueError(f"method={self.method!r}: choose one of {', '.join(METHODS)}")
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What is at hand of pre-training, beside the weights. Introduced in the chapter *RecAdam*."""
+
+    fisher: dict[str, Tensor] | None = None  # importance of the encoder's weights, for "ewc"
+    source: BertForMaskedLM | None = None  # the pre-trained model with its MLM head, for "replay"
+    general: Iterable[MaskedTargets] = ()  # masked text like that of pre-training, for "replay"
+
+
+RECALL, NO_MEMORY = RecallTuning(), Memory()
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """A tuned classifier and how it got there. Introduced in the chapter *RecAdam*."""
+
+    model: EncoderClassifier
+    anchors: Anchors  # pre-trained values of its encoder's parameters
+    epochs: list[dict[str, float]]  # one row per epoch: losses and accuracy
+    log: DistanceLog  # squared distance to the anchors by step
+
+
+def tune(
+    encoder: PreTrainedModel,
+    train: TokenDataset,
+    n_classes: int | None,
+    config: RecallTuning = RECALL,
+    seed: int = 0,
+    memory: Memory = NO_MEMORY,
+    valid: TokenDataset | None = None,
+) -> Tuned:
+    """Tune an encoder into a classifier, or into a head that gives scores.
+
+    All methods take the same steps at the same rates, from the same batches;
+    the last step counts, whatever an earlier epoch measured. Introduced in the
+    chapter *RecAdam*.
+
+    Args:
+        encoder: the pre-trained one; left as it is.
+        train: framed texts or pairs, with labels or scores.
+        n_classes: number of classes; None for scores.
+        config: the method and its numbers.
+        seed: of the head, the order of the texts and dropout.
+        memory: what the method needs of pre-training.
+        valid: texts to measure on after every epoch, with labels.
+
+    Raises:
+        ValueError: the method needs memory that is not there, two epochs
+            where there is one, or a stronger pull than is stable.
+    """
+    seed_everything(derive(seed, "recall"))
+    start = random_encoder(encoder, seed) if config.random_start else encoder
+    model = EncoderClassifier(start, n_classes or 1, config.head)
+    anchors = match_by_name(model, _without_pooler(encoder), "encoder.")
+    order = free_order(len(train), config.batch_size, derive(seed, "batches"))
+    log = DistanceLog(anchors, max(1, config.updates // 20))
+    epochs = tune_on_dataset(
+        model,
+        train,
+        lambda n: plan(config, len(classifier_groups(model)), n),
+        1.0,
+        order,
+        valid=valid or _first(train, 8),
+        steps=StepConfig(config.clip, bfloat16=config.bfloat16),
+        cbs=[*_callbacks(config, model, anchors, memory), log],
+        lr=config.lr_max,
+        opt_func=_optimizer(config, anchors),
+        **_loss(n_classes),
+    )
+    return Tuned(model, anchors, epochs, log)
+
+
+def plan(config: RecallTuning, n_groups: int, n_batches: int) -> Plan:
+    """Which layers train when, under one schedule that runs through all stages.
+
+    So a head warm-up has exactly the rates that RecAdam's head has meanwhile.
+    Introduced in the chapter *RecAdam*.
+
+    Args:
+        config: method, updates, ``t0``.
+        n_groups: layer groups, the head on top.
+        n_batches: of an epoch.
+
+    Raises:
+        ValueError: the method has two stages, and there is one epoch.
+    """
+    epochs = max(1, round(config.updates / n_batches))
+    openings = {"head warm-up": [1], "gradual unfreezing": list(range(1, n_groups))}
+    opened = openings.get(config.method, [])
+    if opened and epochs < 2:
+        raise ValueError(
+            f"updates={config.updates} make one epoch of {n_batches} batches: {config.method} "
+            "needs two or more"
+        )
+    wanted = min(epochs - 1, max(len(opened[:1]), round(config.annealing.t0 / n_batches)))
+    cuts = [round(wanted * i / max(1, len(opened))) for i in range(len(opened) + 1)]
+    whole, stages = epochs * n_batches, []
+    for n_open, begin, end in zip(opened, cuts[:-1], cuts[1:], strict=True):
+        if end > begin:
+            top = tuple(range(n_groups - n_open, n_groups))
+            stages.append(_stage(config, top, begin, end, n_batches, whole))
+    everything = tuple(range(n_groups))
+    return (*stages, _stage(config, everything, cuts[-1], epochs, n_batches, whole))
+
+
+def random_encoder(encoder: PreTrainedModel, seed: int) -> PreTrainedModel:
+    """An encoder of the same architecture with random weights.
+
+    Introduced in the chapter *RecAdam*.
+
+    Args:
+        encoder: gives the sizes.
+        seed: the run's seed.
+    """
+    seed_everything(derive(seed, "random encoder"))
+    return type(encoder)(encoder.config)
+
+
+def encoder_fisher(
+    source: BertForMaskedLM, general: HeldOutSequences, seed: int = 0
+) -> dict[str, Tensor]:
+    """How much each weight of the encoder matters for filling masks; the mean is 1.
+
+    The true Fisher information: at each masked place a token is drawn from the
+    model itself. Introduced in the chapter *RecAdam*.
+
+    Args:
+        source: the pre-trained model with its MLM head.
+        general: masked text, one sequence a batch.
+        seed: of the drawn tokens.
+    """
+    prefix = "model.bert."
+    found = diagonal_fisher(MaskedPositionsModel(source), general, masked_lm_answers, seed=seed)
+    inside = {n.removeprefix(prefix): f for n, f in found.items() if n.startswith(prefix)}
+    return relative(inside)
+
+
+def framed(
+    documents: Documents,
+    seconds: Documents | None,
+    max_length: int,
+    labels: Sequence[int] | Sequence[float] | None = None,
+) -> TokenDataset:
+    """Texts, or pairs where there are second ones, as the encoder reads them.
+
+    Introduced in the chapter *RecAdam*.
+
+    Args:
+        documents: token ids of each text.
+        seconds: token ids of the second text of each pair, or None.
+        max_length: tokens to keep of each.
+        labels: classes or scores.
+    """
+    if seconds is not None:
+        return PairDataset(documents, seconds, max_length, labels)
+    return FramedDataset(documents, max_length, labels)  # type: ignore[arg-type]
+
+
+def answer(model: EncoderClassifier, dataset: TokenDataset, scores: bool = False) -> Tensor:
+    """Class probabilities (N, C), or scores (N,), in the data set's order.
+
+    Introduced in the chapter *RecAdam*.
+
+    Args:
+        model: after :func:`tune`.
+        dataset: framed texts or pairs.
+        scores: the head gives scores.
+    """
+    loader = TextLoader(dataset, BatchConfig(128))
+    return predict_scores(model, loader) if scores else predict_probabilities(model, loader)
+
+
+def _callbacks(
+    config: RecallTuning, model: EncoderClassifier, anchors: Anchors, memory: Memory
+) -> list[Callback]:
+    if config.method == "l2-sp":
+        return [QuadraticPenalty(anchors, config.gamma)]
+    if config.method == "coupled":
+        return [QuadraticPenalty(anchors, config.gamma, annealing=config.annealing)]
+    if config.method == "ewc":
+        if memory.fisher is None:
+            raise ValueError("method='ewc' needs memory.fisher: encoder_fisher() computes it")
+        importance = match_by_name(model, memory.fisher, "encoder.")
+        return [QuadraticPenalty(anchors, config.gamma, importance)]
+    if config.method == "replay":
+        if memory.source is None:
+            raise ValueError("method='replay' needs memory.source and memory.general")
+        reader = masked_lm_reader(model.encoder, memory.source)
+        return [Replay(reader, memory.general, config.annealing)]
+    return []
+
+
+def _optimizer(config: RecallTuning, anchors: Anchors) -> OptFunc:
+    if config.method != "recadam":
+        return adam(BETAS, config.weight_decay, EPS)
+    return recadam(
+        anchors,
+        gamma=config.gamma,
+        annealing=config.annealing,
+        betas=BETAS,
+        eps=EPS,
+        weight_decay=config.weight_decay,
+        convention="torch",  # as AdamW in the other arms, so that they differ in the pull alone
+    )
+
+
+def _loss(n_classes: int | None) -> dict[str, Any]:
+    """What a learner of scores has in the place of cross-entropy and accuracy."""
+    return {} if n_classes else {"loss_func": regression_loss, "metrics": []}
+
+
+def _stage(
+    config: RecallTuning, trainable: tuple[int, ...], begin: int, end: int, batches: int, whole: int
+) -> Stage:
+    """Epochs ``begin`` to ``end`` of a schedule over ``whole`` batches."""
+    schedule = partial(_part, start=begin * batches, whole=whole, warmup=config.warmup)
+    return Stage(trainable, end - begin, config.lr_max, schedule)
+
+
+def _part(t: Any, T: int, lr_max: float, *, start: int, whole: int, warmup: float) -> Any:
+    """The rates of a stage of ``T`` batches out of a schedule over ``whole``."""
+    return linear_warmup(t + start, whole, lr_max, warmup)
+
+
+def _without_pooler(encoder: PreTrainedModel) -> dict[str, Tensor]:
+    """The encoder's parameters by name; the classifier has no pooler."""
+    named = encoder.named_parameters(remove_duplicate=False)
+    return {name: p for name, p in named if not name.startswith("pooler.")}
+
+
+def _first(dataset: TokenDataset, n: int) -> TokenDataset:
+    """The first ``n`` documents: fastai measures after every epoch, on a few where none is held."""
+    labels = None if dataset.labels is None else dataset.labels[:n]
+    return TokenDataset(dataset.documents[:n], labels)
