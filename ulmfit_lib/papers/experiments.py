@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from ulmfit_lib.papers import (
+    bert_experiment,
     fitlam_experiment,
     recadam_experiment,
     transfer_experiment,
@@ -22,8 +23,9 @@ Runner = Callable[[str, str | Path, int], RunRecord]  # (task, folder, workers) 
 STUDIES: Mapping[str, BuildStudy] = {
     "fitlam": fitlam_experiment.study,
     "ulmfit": ulmfit_experiment.study,
-    "transfer": transfer_experiment.study,
+    "bert": bert_experiment.study,
     "recadam": recadam_experiment.study,
+    "transfer": transfer_experiment.study,
 }
 
 
