@@ -125,7 +125,7 @@ def test_short_text_is_read_more_often() -> None:
 # The cells
 
 
-@pytest.mark.parametrize("name", [f"{series}/4" for series in SERIES])
+@pytest.mark.parametrize("name", [f"{series}/8" for series in SERIES])
 def test_a_cell_predicts_every_test_example(study: UlmfitStudy, name: str) -> None:
     arm = arms(study.size)[name]
     result = study.run(arm, seed=0)
@@ -135,10 +135,10 @@ def test_a_cell_predicts_every_test_example(study: UlmfitStudy, name: str) -> No
     has_epochs = arm.start == "semi-supervised"
     assert bool(result.curves) == has_epochs
     if has_epochs:
-        assert len(result.curves["valid_error"]) == len(result.curves["stage"]) >= 8
+        assert len(result.curves["valid_error"]) == len(result.curves["stage"]) >= 5
         assert study.run(replace(arm, classifier="full"), seed=0).curves
         assert not study.run(replace(arm, classifier="freez"), seed=0).curves
-    assert not study.run(replace(arm, per_class=2), seed=0).curves
+    assert not study.run(replace(arm, per_class=4), seed=0).curves
 
 
 def test_tuned_models_serve_the_arms_of_a_seed_and_are_then_forgotten(study: UlmfitStudy) -> None:

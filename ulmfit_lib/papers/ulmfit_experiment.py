@@ -107,7 +107,7 @@ def sizes(scale: Scale | None = None) -> UlmfitSizes:
     many = (5, 10, 25, 50, 100, 250, 500, 1000, 2500)
     return pick(
         smoke=UlmfitSizes(1, (2, 4), 60, 4, 1, 20, 2000, 2, 10, 1, 8, 60, 20),
-        laptop=UlmfitSizes(5, (5, 20, 75), 1000, 20, 3, 2000, 90_000, 40, 100, 10, 32, 200, 150),
+        laptop=UlmfitSizes(5, (5, 20, 75), 1000, 20, 3, 2000, 90_000, 40, 100, 10, 32, 200, 300),
         paper=UlmfitSizes(5, many, 25_000, 250, 5, 50_000, None, 3000, 2000, 200, 32, None, 2500),
         scale=scale,
     )
