@@ -356,7 +356,7 @@ class UlmfitStudy(TaskStudy[Arm]):
             start = untrained_language_model(start, seed)
         config = lm_config(documents, lm_variant(arm.lm, self.base.lm), self.size.lm_updates)
         some = documents[:4]  # fastai measures after every epoch: nobody looks, so on a little
-        return tune_language_model(documents, direction, config, seed, some, start)[0]
+        return tune_language_model(documents, direction, config, seed, some, start=start)[0]
 
 
 def _curves(history: Sequence[dict[str, float]]) -> Curves:
