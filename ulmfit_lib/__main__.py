@@ -354,7 +354,7 @@ def fit(
     encoding: Annotated[str, typer.Option(help="Of the file, if not UTF-8.")] = "",
     drop_rare: Annotated[bool, typer.Option("--drop-rare", help="Leave rare classes out.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a classifier.")] = False,
-    updates: Annotated[int, typer.Option(help="Optimizer steps of the classifier.")] = 400,
+    updates: Annotated[int, typer.Option(help="Optimizer steps of the classifier.")] = 200,
     lm_tokens: Annotated[int, typer.Option(help="Text read before that, at most.")] = 2_000_000,
     seed: int = 0,
 ) -> None:

@@ -181,12 +181,14 @@ def test_held_out_examples_are_drawn_class_by_class() -> None:
 def test_the_recipe_follows_the_size_of_the_data() -> None:
     few = recipe_for([[5] * 20] * 40, [], FitConfig())
     many = recipe_for([[5] * 20] * 20_000, [], FitConfig())
-    assert few.lm.epochs == 20 and many.lm.epochs == 2
+    assert few.lm.epochs == 15 and many.lm.epochs == 1
     assert (few.classifier.unfreezing, many.classifier.unfreezing) == ("gradual", "two-stage")
     assert recipe_for([[5] * 20] * 40, [[5] * 99] * 20_000, FitConfig()).lm.epochs == 1
 
 
-@pytest.mark.parametrize("wrong", [{"valid_share": 1.0}, {"updates": 0}, {"max_tokens": 0}])
+@pytest.mark.parametrize(
+    "wrong", [{"valid_share": 1.0}, {"updates": 0}, {"lm_epochs": 0}, {"max_tokens": 0}]
+)
 def test_settings_out_of_range_are_named(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         FitConfig(**wrong)  # type: ignore[arg-type]

@@ -65,7 +65,7 @@ def test_an_effect_is_reproduced(tmp_path, keep_predictions):
     assert found.verdict is Verdict.REPRODUCED
     assert found.reason == "the interval lies above 0"
     assert re.fullmatch(r"high − low: \+\d\d\.\d \[\+\d\d\.\d, \+\d\d\.\d\] points", found.ours)
-    assert found.comparisons[0].summary.n == 5
+    assert found.comparisons[0].n == 5
 
 
 def test_the_opposite_effect_is_not_reproduced(tmp_path):
@@ -117,6 +117,63 @@ def test_an_interaction_is_a_difference_of_differences(tmp_path):
     assert found.ours.startswith("(high − low) − (same − middle): +1")
     found = verdict(tmp_path, {**rule, "larger": smaller, "smaller": larger})
     assert found.verdict is Verdict.NOT_REPRODUCED
+
+
+def curved(tmp_path, rule, curves):
+    """The verdict of ``rule`` on a record whose arms have these curves, shifted seed by seed."""
+    sample = record(dict.fromkeys(curves, 0.5))
+    for arm, curve in curves.items():
+        for seed, cell in sample.arms[arm].items():
+            shifted = {"valid_error": [value + 0.001 * seed for value in curve]}
+            sample.arms[arm][seed] = replace(cell, curves=shifted)
+    save_record(sample, tmp_path / "sample.json")
+    (claim,) = ledger(tmp_path, {**ROW, "rule": rule})
+    return judge(claim, tmp_path)
+
+
+def test_a_u_shaped_curve_rises_more_than_a_falling_one(tmp_path):
+    curves = {"u": [0.5, 0.3, 0.2, 0.3, 0.4], "falls": [0.5, 0.4, 0.3, 0.25, 0.2]}
+    rule = {"kind": "rise", "metric": "valid_error", "pairs": [["u", "falls"]]}
+    found = curved(tmp_path, rule, curves)
+    assert found.verdict is Verdict.REPRODUCED
+    assert found.ours == "rise of u − rise of falls: +20.0 [+20.0, +20.0] points"
+    found = curved(tmp_path, {**rule, "pairs": [["falls", "u"]]}, curves)
+    assert found.verdict is Verdict.NOT_REPRODUCED
+    with pytest.raises(RecordError, match="'u' kept no curve 'loss'"):
+        curved(tmp_path, {**rule, "metric": "loss"}, curves)
+
+
+LEARNING = {
+    "tuned/5": 0.7, "scratch/5": 0.5, "scratch/20": 0.6, "scratch/50": 0.7, "scratch/200": 0.8,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("at_least", "wanted", "reason"),
+    [
+        (4, Verdict.REPRODUCED, "lies above a saving of 4 times"),
+        (10, Verdict.TOO_SMALL, "holds a saving of 10 times"),
+        (30, Verdict.NOT_REPRODUCED, "lies below a saving of 30 times"),
+    ],
+)
+def test_a_saving_of_labels_is_judged_by_its_interval(tmp_path, at_least, wanted, reason):
+    rule = {"kind": "saving", "transfer": "tuned", "baseline": "scratch", "per_class": 5}
+    save_record(record(LEARNING), tmp_path / "sample.json")
+    (claim,) = ledger(tmp_path, {**ROW, "rule": {**rule, "at_least": at_least}})
+    found = judge(claim, tmp_path)
+    assert (found.verdict, found.reason) == (wanted, f"the interval {reason}")
+    assert found.ours.startswith("tuned against scratch, 5 labels a class: ")
+    assert found.ours.endswith("] times the labels")
+
+
+def test_a_saving_needs_seeds_and_the_number_of_labels_it_names(tmp_path):
+    rule = {"kind": "saving", "transfer": "tuned", "baseline": "scratch", "at_least": 2}
+    (claim,) = ledger(tmp_path, {**ROW, "rule": {**rule, "per_class": 5}})
+    save_record(record(LEARNING, seeds=2), tmp_path / "sample.json")
+    assert judge(claim, tmp_path).reason == "2 seeds; a verdict needs 3"
+    (claim,) = ledger(tmp_path, {**ROW, "rule": {**rule, "per_class": 7}})
+    with pytest.raises(RecordError, match=r"has no arm tuned/7: \[5\]"):
+        judge(claim, tmp_path)
 
 
 def test_two_seeds_decide_nothing(tmp_path):
@@ -198,6 +255,12 @@ def test_a_claim_can_be_asserted_by_a_chapter(tmp_path):
             {"rule": {"kind": "interaction", "metric": "m", "larger": ["a", "b"],
                       "smaller": ["a", "c"]}},
             "share an arm",
+        ),
+        ({"rule": {"kind": "rise", "metric": "m", "pairs": []}}, "at least one pair"),
+        (
+            {"rule": {"kind": "saving", "transfer": "a", "baseline": "b", "per_class": 5,
+                      "at_least": 1}},
+            r"at_least=1.0: give a factor above 1",
         ),
         (
             {"rule": {"kind": "asserted", "notebook": "n", "tag": "t"}},

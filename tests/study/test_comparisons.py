@@ -11,6 +11,8 @@ from ulmfit_lib.study.comparisons import (
     arm_difference,
     arm_summary,
     record_noise_floor,
+    rise_after_best,
+    rise_difference,
 )
 from ulmfit_lib.study.records import RecordError
 from ulmfit_lib.study.statistics import noise_floor, paired_difference, t_interval
@@ -60,3 +62,25 @@ def test_the_noise_floor_is_that_of_the_test_set():
     sample = record({"a": 0.8})
     accuracy = sample.values("a", "accuracy").mean()
     assert record_noise_floor(sample, "a") == noise_floor(N_TEST, accuracy)
+
+
+def test_a_rise_is_measured_from_the_lowest_fifth_to_the_last():
+    assert rise_after_best([0.5, 0.2, 0.4]) == pytest.approx(0.2)
+    assert rise_after_best([0.5, 0.4, 0.2]) == 0 == rise_after_best([0.3])
+    lucky = [0.5, 0.5, 0.0, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5]
+    assert rise_after_best(lucky) == pytest.approx(0.25), "one epoch of two makes half a valley"
+    with pytest.raises(ValueError, match="curve is empty"):
+        rise_after_best([])
+
+
+def test_rises_are_paired_by_seed():
+    sample = record({"u": 0.5, "flat": 0.5})
+    for arm, rise in (("u", 0.1), ("flat", 0.02)):
+        for seed, cell in sample.arms[arm].items():
+            curve = [0.3, 0.2, 0.2 + rise + 0.01 * seed]
+            sample.arms[arm][seed] = replace(cell, curves={"valid_error": curve})
+    found = rise_difference(sample, "u", "flat", "valid_error")
+    assert (found.mean, found.sd) == (pytest.approx(0.08), pytest.approx(0, abs=1e-12))
+    assert found.n == 5
+    with pytest.raises(RecordError, match=r"'u' kept no curve 'loss': \['valid_error'\]"):
+        rise_difference(sample, "u", "flat", "loss")

@@ -9,6 +9,7 @@ from tests.study.page_reading import Page, foreign_addresses
 from ulmfit_lib.study.explorables import (
     GROUP_NAMES,
     SCHEDULES,
+    rates_explorer,
     schedule_explorer,
     unfreezing_explorer,
 )
@@ -118,3 +119,18 @@ def test_the_pages_are_whole_small_and_alone(schedules, unfreezing):
     assert not Page(text).repeated_ids()
     assert foreign_addresses(text) == []
     assert len(unfreezing.html()) < 600_000
+
+
+def test_the_rates_of_a_plan_are_told_group_by_group():
+    plans = {"gradual": gradual(5) + full(5), "full": full(5, 6)}
+    figure = rates_explorer(plans, batches_per_epoch=(4, 10))
+    table = cells(figure.parts((0, 0, 1)))
+    assert table["head"][:3] == ["0", "60", "0.01"]
+    assert table["embedding"][:2] == ["40", "20"], "it opens in the fifth epoch"
+    assert float(table["embedding"][2]) == pytest.approx(0.01 / 2.6**4, rel=0.02)
+    assert cells(figure.parts((0, 1, 1)))["embedding"][2] == "0.01"
+    parts = figure.parts((1, 0, 0))
+    assert "24 steps" in parts["readout.text"] and parts["readout.text"] in parts["image.alt"]
+    assert not foreign_addresses(figure.html())
+    with pytest.raises(ValueError, match=r"plans\['x'\] trains group 5"):
+        rates_explorer({"x": full(6), "y": full(5)})

@@ -106,6 +106,22 @@ def test_a_study_is_recorded_and_taken_up_again(tmp_path: Path, workers: int) ->
     assert record() == load_record("guess-toy-smoke", tmp_path) and len(said) == 4
 
 
+class Uneven(Guesses):
+    """Spends one seed only on the arm that nobody claims anything about."""
+
+    def seeds_of(self, name: str) -> int:
+        return 1 if name == "zero" else self.size.seeds
+
+
+def uneven(task_name: str, scale: Scale) -> Uneven:
+    return Uneven(replace(TASK, name=task_name))
+
+
+def test_an_arm_may_get_fewer_seeds(tmp_path: Path) -> None:
+    record = record_study("guess", uneven, "toy", tmp_path, report=lambda _: None)
+    assert {arm: list(record.cells(arm)) for arm in record.arms} == {"zero": [0], "one": [0, 1]}
+
+
 def test_the_books_own_task_needs_no_name_in_the_record(tmp_path: Path) -> None:
     record = record_study("guess", guesses, folder=tmp_path, report=lambda _: None)
     assert record.experiment == "guess-smoke" and record.config["task"] == task_study.DEFAULT_TASK

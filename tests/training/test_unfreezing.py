@@ -1,6 +1,7 @@
 """Unfreezing plans as golden tables, and proof that frozen weights do not move."""
 
 import copy
+import math
 from functools import partial
 
 import pytest
@@ -20,6 +21,7 @@ from ulmfit_lib.training.unfreezing import (
     full,
     gradual,
     last_only,
+    rates_by_step,
     train_only,
 )
 
@@ -51,6 +53,18 @@ def test_chain_thaw_trains_the_new_group_then_each_alone_then_all():
 def test_last_only_and_full_are_one_stage():
     assert _table(last_only(5)) == [(4,)]
     assert _table(full(5)) == [(0, 1, 2, 3, 4)]
+
+
+def test_the_rates_of_each_step_are_the_schedules_of_its_stage():
+    plan = gradual(3, 1, lr_max=1.0, schedule=constant) + full(3, 2, 1.0, cosine)
+    rates = rates_by_step(plan, 3, 0.5, batches_per_epoch=2)
+    assert len(rates) == 2 + 4
+    assert all(math.isnan(rate) for step in rates[:2] for rate in step[:2])
+    assert [step[2] for step in rates[:2]] == [1.0, 1.0]
+    tops = [cosine(t, 4, 1.0) for t in range(4)]
+    assert rates[2:] == [pytest.approx([top / 4, top / 2, top]) for top in tops]
+    with pytest.raises(ValueError, match="batches_per_epoch=0"):
+        rates_by_step(plan, 3, 0.5, 0)
 
 
 @pytest.mark.parametrize("make", [gradual, chain_thaw, last_only, full])

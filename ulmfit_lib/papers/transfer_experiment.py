@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-import torch
 from sklearn.metrics import matthews_corrcoef
 from torch import Tensor
 from transformers import PreTrainedModel
@@ -36,11 +35,12 @@ from ulmfit_lib.study.task_study import (
     labelled,
     likeliest,
 )
-from ulmfit_lib.text.batches import BatchConfig, TextDataset, TextLoader, TokenDataset
+from ulmfit_lib.text.batches import TextDataset, TokenDataset
 from ulmfit_lib.text.corpora import load
 from ulmfit_lib.text.corpus import Corpus
 from ulmfit_lib.text.framing import FramedDataset
 from ulmfit_lib.text.tokenizer import PAD_ID, encode, load_tokenizer
+from ulmfit_lib.training.document_vectors import document_vectors
 from ulmfit_lib.training.fine_tuning import Documents
 
 DIRECTIONS = ("forward", "backward")
@@ -199,10 +199,7 @@ def mean_states(states: Callable[[Tensor], Tensor], dataset: TokenDataset) -> Te
         states: from ids (B, T), padded after the text, to hidden states (B, T, H).
         dataset: the documents as the model reads them.
     """
-    loader = TextLoader(dataset, BatchConfig(64))
-    with torch.no_grad():
-        rows = [masked_mean(states(ids), ids != PAD_ID) for (ids,) in loader]
-    return loader.in_dataset_order(torch.cat(rows))
+    return document_vectors(states, dataset, masked_mean)
 
 
 def study(task_name: str, scale: Scale) -> TransferStudy:

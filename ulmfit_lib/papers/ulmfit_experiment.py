@@ -11,15 +11,14 @@ import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
 from tokenizers import Tokenizer
-from torch import Tensor, nn
+from torch import Tensor
 
-from ulmfit_lib.models.awd_lstm import AWDLSTM, NO_DROPOUT, LanguageModel
-from ulmfit_lib.models.classifier import TextClassifier, classifier_encoder
+from ulmfit_lib.models.awd_lstm import AWDLSTM, LanguageModel
+from ulmfit_lib.models.pooling import masked_concat_pool
 from ulmfit_lib.models.pretrained import load_language_model
 from ulmfit_lib.papers.fitlam import untrained_encoder
 from ulmfit_lib.papers.ulmfit import (
@@ -51,13 +50,13 @@ from ulmfit_lib.study.task_study import (
     sample_texts,
     unlabelled_texts,
 )
-from ulmfit_lib.text.batches import BatchConfig, TextDataset, TextLoader
+from ulmfit_lib.text.batches import TextDataset
 from ulmfit_lib.text.corpora import load, with_validation
 from ulmfit_lib.text.corpus import Corpus
 from ulmfit_lib.text.streams import DIRECTIONS
 from ulmfit_lib.text.tokenizer import encode, load_tokenizer
+from ulmfit_lib.training.document_vectors import document_vectors
 from ulmfit_lib.training.fine_tuning import Documents, class_probabilities
-from ulmfit_lib.training.learner import evaluation_mode
 
 # Where a classifier starts, and what it is compared with. "task text only" tunes a language model
 # that was never pre-trained, "supervised" and "semi-supervised" one that was: the first on the
@@ -66,8 +65,14 @@ STARTS = ("scratch", "task text only", "pre-trained", "supervised", "semi-superv
 BASELINES = ("TF-IDF", "frozen encoder")
 SERIES = ("scratch", "task text only", "supervised", "semi-supervised", *BASELINES)
 FULL_RECIPE = "freez+discr+stlr"
+TABLE_7 = tuple(name for name in CLASSIFIER_VARIANTS if name != "freez+discr+cos")  # its rows
 SCRATCH = "one rate"  # the strongest training from scratch, beside the paper's "from scratch"
 MOST_LM_EPOCHS = 20  # however short the text
+LONG_TEXT = 40  # tokens, on average: more than a sentence
+N_STAGES = 5  # of gradual unfreezing, one per layer group
+BY_EPOCH = ("full", FULL_RECIPE)  # whose error on held-out text is kept after every epoch
+# Ablations that a claim needs; the others get fewer seeds.
+CLAIMED = frozenset(f"classifier={name}" for name in (*BY_EPOCH, "last", "chain-thaw"))
 
 
 @dataclass(frozen=True)
@@ -75,10 +80,14 @@ class UlmfitSizes(StudySizes):
     """How large this study is. Introduced in the chapter *ULMFiT*."""
 
     middle: int  # labelled examples of each class where the ablations are run
-    lm_documents: int  # texts that a semi-supervised language model is tuned on
+    ablation_seeds: int  # runs of the arms that no claim needs
+    lm_documents: int  # texts that a semi-supervised language model is tuned on, at most
+    lm_tokens: int | None  # of those texts, at most; None: all
     lm_updates: int  # optimizer steps of the language model, at least, in whole epochs
     updates: int  # optimizer steps of the classifier, all stages, in whole epochs
     thaw_updates: int  # of each stage in which layers thaw
+    batch_size: int  # labelled examples of a batch
+    max_tokens: int | None  # last tokens of a document that a classifier reads; None: all
     valid_documents: int  # held-out examples of the error by epoch, at most
 
 
@@ -97,30 +106,41 @@ def sizes(scale: Scale | None = None) -> UlmfitSizes:
     """The study's sizes at ``scale``, by default the dial's."""
     many = (5, 10, 25, 50, 100, 250, 500, 1000, 2500)
     return pick(
-        smoke=UlmfitSizes(1, (2, 4), 60, 4, 20, 2, 8, 1, 20),
-        laptop=UlmfitSizes(5, (5, 10, 20, 50, 100, 200), 2000, 50, 3000, 150, 200, 20, 300),
-        paper=UlmfitSizes(5, many, 25_000, 250, 50_000, 3000, 2000, 200, 2500),
+        smoke=UlmfitSizes(1, (2, 4), 60, 4, 1, 20, 2000, 2, 10, 1, 8, 60, 20),
+        laptop=UlmfitSizes(5, (5, 20, 75), 1000, 20, 3, 2000, 90_000, 40, 100, 10, 32, 200, 300),
+        paper=UlmfitSizes(5, many, 25_000, 250, 5, 50_000, None, 3000, 2000, 200, 32, None, 2500),
         scale=scale,
     )
 
 
-def fitting(size: UlmfitSizes, labels: Sequence[int]) -> UlmfitSizes:
-    """``size`` without the numbers of labels that the smallest class has not.
+def fitting(size: UlmfitSizes, labels: Sequence[int], mean_tokens: float) -> UlmfitSizes:
+    """``size`` for a task: its number of classes, its smallest class, its length of texts.
 
-    Introduced in the chapter *ULMFiT*.
+    Of two classes each gets twice the labels; long texts come in batches of
+    half the size. Numbers of labels are left out that the smallest class has
+    not, or of which the steps make no epoch for every stage. Introduced in the
+    chapter *ULMFiT*.
 
     Args:
         size: of the study.
         labels: class of each training example.
+        mean_tokens: length of the training texts.
 
     Raises:
         ValueError: the smallest class has too few examples for any of them.
     """
-    smallest = min(Counter(labels).values())
-    kept = tuple(n for n in size.per_class if n <= smallest)
+    counts = Counter(labels)
+    smallest, more = min(counts.values()), 2 if len(counts) == 2 else 1
+    batch_size = max(2, size.batch_size // 2) if mean_tokens > LONG_TEXT else size.batch_size
+    most = min(smallest, batch_size * (size.updates // N_STAGES) // len(counts))
+    kept = tuple(more * n for n in size.per_class if more * n <= most)
     if not kept:
-        raise ValueError(f"the smallest class has {smallest} examples, fewer than {size.per_class}")
-    return replace(size, per_class=kept, middle=min(size.middle, kept[-1]))
+        raise ValueError(
+            f"the smallest of {len(counts)} classes has {smallest} examples, and {most} of each "
+            f"class can be used: fewer than {more * size.per_class[0]}; choose another task"
+        )
+    middle = min(more * size.middle, kept[-1])
+    return replace(size, per_class=kept, middle=middle, batch_size=batch_size)
 
 
 def recipe(size: UlmfitSizes, bfloat16: bool = False) -> Recipe:
@@ -138,9 +158,13 @@ def recipe(size: UlmfitSizes, bfloat16: bool = False) -> Recipe:
     lm, classifier = small.lm, small.classifier
     return replace(
         small,
-        lm=replace(lm, steps=replace(lm.steps, bfloat16=bfloat16)),
+        lm=replace(lm, max_tokens=size.lm_tokens, steps=replace(lm.steps, bfloat16=bfloat16)),
         classifier=replace(
-            classifier, lr_max=0.02, steps=replace(classifier.steps, bfloat16=bfloat16)
+            classifier,
+            lr_max=0.02,
+            batch_size=size.batch_size,
+            max_tokens=size.max_tokens,
+            steps=replace(classifier.steps, bfloat16=bfloat16),
         ),
     )
 
@@ -175,7 +199,7 @@ def arms(size: UlmfitSizes) -> dict[str, Arm]:
     base = Arm(size.middle, "semi-supervised")
     found["lm=none"] = replace(base, start="pre-trained")
     found |= {f"lm={name}": replace(base, lm=name) for name in LM_VARIANTS}
-    for name in CLASSIFIER_VARIANTS:
+    for name in TABLE_7:
         start = "scratch" if name == "from scratch" else base.start
         found[f"classifier={name}"] = replace(base, start=start, classifier=name)
     found["bpt3c=detached"] = base
@@ -199,7 +223,7 @@ class UlmfitStudy(TaskStudy[Arm]):
             validation or test split.
         size: how much of it to use.
         tokenizer: the models' vocabulary.
-        base: the recipe that the variants start from.
+        base: from the sizes to the recipe that the variants start from.
         load_model: a pre-trained language model by direction.
     """
 
@@ -211,16 +235,28 @@ class UlmfitStudy(TaskStudy[Arm]):
         unlabelled: Sequence[str],
         size: UlmfitSizes,
         tokenizer: Tokenizer,
-        base: Recipe,
+        base: Callable[[UlmfitSizes], Recipe] = recipe,
         load_model: Callable[[str], LanguageModel] = load_language_model,
     ) -> None:
-        size = fitting(size, labelled(task, "train").labels)
-        super().__init__(task, size, arms(size), {"recipe": base})
-        self.unlabelled, self.tokenizer, self.base = unlabelled, tokenizer, base
-        self.load_model = load_model
+        every = labelled(task, "train")
+        some = encode(tokenizer, sample_texts(every.texts, 200, seed=0))
+        size = fitting(size, every.labels, float(np.mean([len(ids) for ids in some])))
+        self.base, self.load_model = base(size), load_model
+        super().__init__(task, size, arms(size), {"recipe": self.base})
+        self.unlabelled, self.tokenizer = unlabelled, tokenizer
         self.test_documents = encode(tokenizer, self.test.texts)
         held_out = labelled(task, "valid", size.valid_documents)
         self.valid = encode(tokenizer, held_out.texts), held_out.labels
+
+    def seeds_of(self, name: str) -> int:
+        """All seeds for an arm that a claim needs, fewer for the others.
+
+        Args:
+            name: one of :func:`arms`.
+        """
+        ablation = name.startswith(("supervised/", "lm=", "classifier=", "bpt3c="))
+        claimed = not ablation or name in CLAIMED
+        return self.size.seeds if claimed else self.size.ablation_seeds
 
     def answer(self, arm: Arm, shown: LabelledTexts, seed: int) -> tuple[Sequence[int], Curves]:
         """Train ``arm`` and classify the test set.
@@ -267,13 +303,22 @@ class UlmfitStudy(TaskStudy[Arm]):
         return self.once(seed, key, lambda: self._tuned(arm, direction, shown, seed)).encoder
 
     def _has_curve(self, arm: Arm) -> bool:
-        """Where the ablations are run, the error on held-out text is measured after every epoch."""
-        return arm.per_class == self.size.middle
+        """Whether the error on held-out text is measured after every epoch."""
+        base = Arm(self.size.middle, "semi-supervised")
+        return arm in [replace(base, classifier=name) for name in BY_EPOCH]
 
     def _linear_probe(self, shown: LabelledTexts) -> list[int]:
-        encoder = self.load_model(DIRECTIONS[0]).encoder
-        features = pooled_features(encoder, encode(self.tokenizer, shown.texts))
-        return linear_probe(features, shown.labels, pooled_features(encoder, self.test_documents))
+        """The answers of a linear probe on the concat pool of the encoder as it is shipped."""
+        encoder = self.load_model(DIRECTIONS[0]).encoder.eval()
+        train, test = (
+            document_vectors(
+                lambda ids: encoder(ids).raw,
+                TextDataset(documents, max_tokens=self.size.max_tokens),
+                masked_concat_pool,
+            ).numpy()
+            for documents in (encode(self.tokenizer, shown.texts), self.test_documents)
+        )
+        return linear_probe(train, shown.labels, test)
 
     def _classifier(
         self, arm: Arm, direction: str, shown: LabelledTexts, seed: int
@@ -292,20 +337,26 @@ class UlmfitStudy(TaskStudy[Arm]):
                 seed,
                 self.valid if self._has_curve(arm) else None,
             )
-            return class_probabilities(model, self.test_documents, direction), history
+            answers = class_probabilities(
+                model, self.test_documents, direction, max_tokens=self.size.max_tokens
+            )
+            return answers, history
 
         return self.once(seed, replace(arm, directions=(direction,)), train)
 
     def _tuned(self, arm: Arm, direction: str, shown: LabelledTexts, seed: int) -> LanguageModel:
         """A language model tuned on the texts of ``shown``, or on the unlabelled ones."""
-        few = arm.start == "supervised"
-        texts = shown.texts if few else sample_texts(self.unlabelled, self.size.lm_documents, seed)
+        own_text = arm.start == "supervised"
+        texts = (
+            shown.texts if own_text else sample_texts(self.unlabelled, self.size.lm_documents, seed)
+        )
         documents = encode(self.tokenizer, texts)
         start = self.load_model(direction)
         if arm.start == "task text only":
             start = untrained_language_model(start, seed)
         config = lm_config(documents, lm_variant(arm.lm, self.base.lm), self.size.lm_updates)
-        return tune_language_model(documents, direction, config, seed, start=start)[0]
+        some = documents[:4]  # fastai measures after every epoch: nobody looks, so on a little
+        return tune_language_model(documents, direction, config, seed, some, start=start)[0]
 
 
 def _curves(history: Sequence[dict[str, float]]) -> Curves:
@@ -329,7 +380,8 @@ def lm_config(documents: Documents, config: LMTuning, updates: int) -> LMTuning:
         updates: optimizer steps, at least.
     """
     n_tokens = sum(len(ids) + 1 for ids in documents)
-    steps = max(1, n_tokens // (config.batch_size * config.bptt))
+    read = min(n_tokens, config.max_tokens or n_tokens)
+    steps = max(1, read // (config.batch_size * config.bptt))
     return replace(config, epochs=min(MOST_LM_EPOCHS, max(1, math.ceil(updates / steps))))
 
 
@@ -346,23 +398,6 @@ def untrained_language_model(like: LanguageModel, seed: int) -> LanguageModel:
     return LanguageModel(AWDLSTM(like.encoder.config))
 
 
-def pooled_features(encoder: AWDLSTM, documents: Documents) -> NDArray[np.float32]:
-    """What a frozen encoder says of each document: its pooled vector, (N, 3E).
-
-    Introduced in the chapter *ULMFiT*.
-
-    Args:
-        encoder: stays as it is.
-        documents: token ids of each text.
-    """
-    model = TextClassifier(classifier_encoder(encoder, NO_DROPOUT), 1)
-    model.head = nn.Sequential()  # the pooled vector as it is
-    loader = TextLoader(TextDataset(documents), BatchConfig(128))
-    with evaluation_mode(model):
-        rows = torch.cat([model(ids) for (ids,) in loader])
-    return loader.in_dataset_order(rows).numpy()
-
-
 def study(task_name: str, scale: Scale) -> UlmfitStudy:
     """The study of a task; without a validation split a tenth of the training set becomes one.
 
@@ -375,5 +410,5 @@ def study(task_name: str, scale: Scale) -> UlmfitStudy:
     task, size = load(task_name), sizes(scale)
     if "valid" not in task.splits:
         task = with_validation(task, 0.1, seed=0)
-    base = recipe(size, has_fast_bfloat16())
+    base = partial(recipe, bfloat16=has_fast_bfloat16())
     return UlmfitStudy(task, unlabelled_texts(task), size, load_tokenizer(), base)

@@ -27,7 +27,6 @@ from ulmfit_lib.study.rules import (
     as_rule,
     combined,
     combined_reason,
-    in_points,
 )
 
 CLAIMS_FILE = Path(__file__).parents[2] / "book" / "claims.yml"
@@ -143,7 +142,7 @@ def judge(
         return Judgement(claim, Verdict.NOT_RUN, "\N{EM DASH}", f"no record {claim.record!r} yet")
     found = tuple(claim.rule.compare(record))
     verdict = combined([comparison.verdict for comparison in found])
-    ours = "; ".join(f"{c.what}: {in_points(c.summary, claim.rule.metric)}" for c in found)
+    ours = "; ".join(f"{c.what}: {c.measured}" for c in found)
     return Judgement(claim, verdict, ours, combined_reason(found, verdict), found)
 
 

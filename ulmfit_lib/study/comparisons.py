@@ -7,7 +7,7 @@ from Student's t over seeds. Introduced in the chapter *FitLaM*.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from ulmfit_lib.study.statistics import (
     Summary,
     contrast,
     noise_floor,
+    paired_difference,
     t_interval,
 )
 
@@ -84,6 +85,47 @@ def arm_contrast(
     return t_interval(np.array(signs) @ values)
 
 
+def rise_difference(record: RunRecord, first: str, second: str, curve: str) -> Summary:
+    """How much more the curve of ``first`` rises after its best epochs than that of ``second``.
+
+    Paired by seed, with Student's interval. Introduced in the chapter *ULMFiT*.
+
+    Args:
+        record: the record.
+        first, second: names of arms.
+        curve: name of a curve of their cells, such as ``"valid_error"``.
+
+    Raises:
+        RecordError: no such arm or curve, or no seed in common.
+    """
+    shared = _shared_seeds(record, [first, second])
+    rises, others = (
+        [rise_after_best(_curve(record, arm, seed, curve)) for seed in shared]
+        for arm in (first, second)
+    )
+    return paired_difference(rises, others)
+
+
+def rise_after_best(curve: Sequence[float]) -> float:
+    """How far a curve ends above its lowest part: 0 for one that falls to the end.
+
+    Means of a fifth of its points in a row are compared, the last ones with
+    the lowest ones, so that a single lucky epoch makes no valley. Introduced
+    in the chapter *ULMFiT*.
+
+    Args:
+        curve: one value per epoch, such as the validation error.
+
+    Raises:
+        ValueError: no value.
+    """
+    if not len(curve):
+        raise ValueError("curve is empty: give one value per epoch")
+    width = max(1, len(curve) // 5)
+    means = np.convolve(np.asarray(curve, dtype=np.float64), np.full(width, 1 / width), "valid")
+    return float(means[-1] - means.min())
+
+
 def record_noise_floor(record: RunRecord, arm: str) -> NoiseFloor:
     """The noise floor of the record's test set at the accuracy of ``arm``.
 
@@ -97,6 +139,13 @@ def record_noise_floor(record: RunRecord, arm: str) -> NoiseFloor:
         RecordError: no such arm, or its cells have no accuracy.
     """
     return noise_floor(len(record.gold), float(record.values(arm, "accuracy").mean()))
+
+
+def _curve(record: RunRecord, arm: str, seed: int, name: str) -> Sequence[float]:
+    curves = record.cells(arm)[seed].curves
+    if not len(curves.get(name, ())):
+        raise RecordError(f"{record.experiment}: {arm!r} kept no curve {name!r}: {sorted(curves)}")
+    return curves[name]
 
 
 def _shared_seeds(record: RunRecord, arms: list[str]) -> list[int]:

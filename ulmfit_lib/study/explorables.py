@@ -1,7 +1,8 @@
 """The book's figures that move, drawn from the library's own functions.
 
 :func:`schedule_explorer` compares learning-rate schedules,
-:func:`unfreezing_explorer` shows which layers train when, and how fast.
+:func:`unfreezing_explorer` shows which layers train when, and how fast,
+:func:`rates_explorer` the same step by step.
 Introduced in the chapter *FitLaM*.
 """
 
@@ -16,6 +17,7 @@ from typing import TypeAlias
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
 
 from ulmfit_lib.study.interactive import (
     Chart,
@@ -27,10 +29,10 @@ from ulmfit_lib.study.interactive import (
     State,
     Table,
 )
-from ulmfit_lib.study.plots import SEQUENTIAL, ink_on
+from ulmfit_lib.study.plots import LINE_STYLES, SEQUENTIAL, figure_svg, ink_on
 from ulmfit_lib.training import schedules, unfreezing
 from ulmfit_lib.training.groups import FITLAM_RATIO, ULMFIT_RATIO, discriminative_lrs
-from ulmfit_lib.training.unfreezing import Plan, Stage
+from ulmfit_lib.training.unfreezing import Plan, Stage, rates_by_step
 
 GROUP_NAMES = ("embedding", "LSTM 1", "LSTM 2", "LSTM 3", "head")
 
@@ -158,6 +160,75 @@ def unfreezing_explorer(
         Control("epoch", tuple(str(e + 1) for e in range(n_epochs))),
     )
     return Frames("Which layers train when, and how fast", controls, draw)
+
+
+def rates_explorer(
+    plans: Mapping[str, Plan],
+    group_names: Sequence[str] = GROUP_NAMES,
+    *,
+    batches_per_epoch: Sequence[int] = (4, 20),
+    ratios: Mapping[str, float] | None = None,
+) -> Frames:
+    """The learning rate of every layer group at every step of a plan.
+
+    Introduced in the chapter *ULMFiT*.
+
+    Args:
+        plans: name to plan.
+        group_names: the layer groups, bottom to top.
+        batches_per_epoch: lengths of an epoch to choose from.
+        ratios: name to ratio of a group's rate over that of the group above;
+            by default ULMFiT's 1/2.6 and 1.
+
+    Raises:
+        ValueError: fewer than two plans, lengths or ratios, or a plan with a
+            group that has no name.
+    """
+    rules = {"1/2.6": ULMFIT_RATIO, "1 (equal)": 1.0} if ratios is None else dict(ratios)
+    for name, plan in plans.items():
+        _epochs(name, plan, len(group_names))
+
+    def draw(state: State) -> Frame:
+        """The frame of the chosen plan, ratio and length of an epoch."""
+        name, ratio = list(plans)[state[0]], list(rules)[state[1]]
+        rates = rates_by_step(
+            plans[name], len(group_names), rules[ratio], batches_per_epoch[state[2]]
+        )
+        return _rates_frame(f"{name}, ratio {ratio}", np.array(rates), group_names)
+
+    controls = (
+        Control("plan", tuple(plans), kind="menu"),
+        Control("ratio between layers", tuple(rules), kind="menu"),
+        Control("batches in an epoch", tuple(map(str, batches_per_epoch))),
+    )
+    return Frames("The rate of every layer at every step", controls, draw)
+
+
+def _rates_frame(title: str, rates: np.ndarray, names: Sequence[str]) -> Frame:
+    """The frame of one plan; ``rates`` has shape (steps, groups), nan where frozen."""
+    told, rows = [], []
+    for i in reversed(range(len(names))):
+        trained = rates[~np.isnan(rates[:, i]), i]
+        first = int(np.flatnonzero(~np.isnan(rates[:, i]))[0]) if len(trained) else None
+        largest = f"{trained.max():.2g}" if len(trained) else "frozen"
+        told.append(f"{names[i]} {len(trained)} steps, at most {largest}")
+        start = "never" if first is None else str(first)
+        rows.append((names[i], start, str(len(trained)), largest, f"{trained.sum():.2g}"))
+    columns = ("layer group", "first step", "steps", "largest rate", "sum of its rates")
+    readout = f"{title}, {len(rates)} steps. {'; '.join(told)}."
+    alt = f"Learning rates on a log scale, a line per layer group. {readout}"
+    return Frame(_rates_svg(rates, names), alt, readout, Table(columns, tuple(rows)))
+
+
+def _rates_svg(rates: np.ndarray, names: Sequence[str]) -> str:
+    figure = Figure(figsize=(7.5, 3.6), layout="constrained")
+    axes = figure.subplots()
+    for i in reversed(range(len(names))):
+        style = LINE_STYLES[(len(names) - 1 - i) % len(LINE_STYLES)]
+        axes.plot(np.where(rates[:, i] > 0, rates[:, i], np.nan), ls=style, label=names[i])
+    axes.set(yscale="log", xlabel="step", ylabel="learning rate", xlim=(0, len(rates)))
+    axes.legend(fontsize=9, loc="lower left", bbox_to_anchor=(1, 0))
+    return figure_svg(figure)
 
 
 def _schedule_chart(rates: Mapping[str, np.ndarray], T: int) -> Chart:

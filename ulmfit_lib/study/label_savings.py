@@ -35,6 +35,7 @@ class LabelSaving:
     low: float  # lower end of the interval
     high: float  # upper end; inf where the baseline may never get there
     most: float  # largest factor that could have been seen: the baseline's most labels over those
+    n: int  # seeds
     level: float = 0.95  # coverage that the interval aims at
 
     def text(self) -> str:
@@ -119,8 +120,30 @@ def label_savings(
         low, high = _quantiles(factors, level)
         factor = labels_needed(theirs, means[curve].tolist(), float(means[target])) / n
         most = theirs[-1] / n
-        savings.append(LabelSaving(n, float(means[target]), factor, low, high, most, level))
+        savings.append(
+            LabelSaving(n, float(means[target]), factor, low, high, most, right.shape[1], level)
+        )
     return tuple(savings)
+
+
+def label_saving(record: RunRecord, transfer: str, baseline: str, per_class: int) -> LabelSaving:
+    """One of :func:`label_savings`: at ``per_class`` labels.
+
+    Introduced in the chapter *ULMFiT*.
+
+    Args:
+        record: with predictions.
+        transfer: name of the arms that start from a language model.
+        baseline: name of the arms that they are compared with.
+        per_class: labelled examples of each class that transfer has.
+
+    Raises:
+        RecordError: as :func:`label_savings`, or ``transfer`` was not run with so many.
+    """
+    found = {saving.per_class: saving for saving in label_savings(record, transfer, baseline)}
+    if per_class not in found:
+        raise RecordError(f"{record.experiment} has no arm {transfer}/{per_class}: {[*found]}")
+    return found[per_class]
 
 
 def curve_sizes(record: RunRecord, name: str) -> list[int]:

@@ -2,24 +2,36 @@
 
 A rule is data, not code: a kind and its operands, read from the claims
 ledger. Effects are judged by superiority (does the interval leave out 0?),
-claimed nulls by equivalence (does it lie within a margin?). Introduced in the
+claimed nulls by equivalence (does it lie within a margin?), a factor of labels
+against the one that is claimed. Introduced in the
 chapter *FitLaM*.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from itertools import combinations
 from typing import Any, ClassVar, TypeAlias
 
-from ulmfit_lib.study.comparisons import arm_contrast, arm_difference
-from ulmfit_lib.study.fields import FieldError, as_choice, as_list, as_number, as_object, as_text
+from ulmfit_lib.study.comparisons import arm_contrast, arm_difference, rise_difference
+from ulmfit_lib.study.fields import (
+    FieldError,
+    as_choice,
+    as_list,
+    as_number,
+    as_object,
+    as_text,
+    as_whole,
+)
+from ulmfit_lib.study.label_savings import label_saving
 from ulmfit_lib.study.records import RunRecord
 from ulmfit_lib.study.statistics import METRICS, Summary
 
 MIN_SEEDS = 3  # below this no verdict: too few seeds to tell their spread
+_SHARES = (*METRICS, "valid_error")  # told in points
 
 
 class Verdict(StrEnum):
@@ -36,7 +48,8 @@ class Comparison:
     """One difference that a rule looks at. Introduced in the chapter *FitLaM*."""
 
     what: str  # in words, "a - b"
-    summary: Summary  # of the difference
+    measured: str  # with its interval
+    n: int  # seeds
     verdict: Verdict  # of this difference alone
     reason: str  # why, in words
 
@@ -111,6 +124,50 @@ class Equivalence:
 
 
 @dataclass(frozen=True)
+class Rise:
+    """After its best epochs, the curve of each pair's first arm rises by more than the second's.
+
+    That is what a U looks like to a number; one arm alone would not do, since
+    the lowest point of any noisy curve lies below its end. Introduced in the
+    chapter *ULMFiT*.
+    """
+
+    KIND: ClassVar[str] = "rise"
+    metric: str  # name of the curve in the record's cells, such as "valid_error"
+    pairs: tuple[tuple[str, str], ...]  # arms
+    worthwhile: float = 0.0  # an effect below this counts as none
+
+    def compare(self, record: RunRecord) -> list[Comparison]:
+        """Every pair's rises, judged."""
+        return [
+            _judge_effect(
+                f"rise of {first} \N{MINUS SIGN} rise of {second}",
+                rise_difference(record, first, second, self.metric),
+                self,
+            )
+            for first, second in self.pairs
+        ]
+
+
+@dataclass(frozen=True)
+class Saving:
+    """From so many labels a class, transfer saves a factor of labels, or more.
+
+    Introduced in the chapter *ULMFiT*.
+    """
+
+    KIND: ClassVar[str] = "saving"
+    transfer: str  # name of the arms NAME/LABELS that start from a language model
+    baseline: str  # name of those they are compared with
+    per_class: int  # labels of each class that transfer has
+    at_least: float  # labels that the baseline needs for the same accuracy, over those
+
+    def compare(self, record: RunRecord) -> list[Comparison]:
+        """The saving, judged."""
+        return [_judge_saving(record, self)]
+
+
+@dataclass(frozen=True)
 class Asserted:
     """A chapter's cell asserts it, so the book is not built where it fails.
 
@@ -122,7 +179,8 @@ class Asserted:
     tag: str  # tag of the cell
 
 
-Rule: TypeAlias = Difference | Interaction | Equivalence | Asserted
+Effect: TypeAlias = Difference | Interaction | Rise
+Rule: TypeAlias = Effect | Equivalence | Saving | Asserted
 
 
 def as_rule(where: str, raw: Any) -> Rule:
@@ -178,54 +236,77 @@ def in_points(summary: Summary, metric: str) -> str:
         summary: of the difference.
         metric: what was compared.
     """
-    if metric in METRICS:
+    if metric in _SHARES:
         return f"{summary.text(sign=True)} points"
     return summary.text(percent=False, digits=3, sign=True)
 
 
 def _points_of(value: float, metric: str) -> str:
-    return f"{100 * value:.3g} points" if metric in METRICS else f"{value:.3g}"
+    return f"{100 * value:.3g} points" if metric in _SHARES else f"{value:.3g}"
 
 
-def _judge_effect(what: str, summary: Summary, rule: Difference | Interaction) -> Comparison:
+def _judge_effect(what: str, summary: Summary, rule: Effect) -> Comparison:
     """Superiority: the interval against 0 and against the smallest effect worth having."""
+    found = partial(Comparison, what, in_points(summary, rule.metric), summary.n)
     worth = _points_of(rule.worthwhile, rule.metric)
     if summary.n < MIN_SEEDS:
-        return _undecided(what, summary)
+        return found(Verdict.TOO_SMALL, _too_few(summary.n))
     if summary.low > 0:
-        return Comparison(what, summary, Verdict.REPRODUCED, "the interval lies above 0")
+        return found(Verdict.REPRODUCED, "the interval lies above 0")
     if summary.high <= rule.worthwhile:
         bound = f"leaves out an effect of {worth} or more" if rule.worthwhile else "lies below 0"
-        return Comparison(what, summary, Verdict.NOT_REPRODUCED, f"the interval {bound}")
-    return Comparison(what, summary, Verdict.TOO_SMALL, "the interval holds 0")
+        return found(Verdict.NOT_REPRODUCED, f"the interval {bound}")
+    return found(Verdict.TOO_SMALL, "the interval holds 0")
 
 
 def _judge_null(what: str, summary: Summary, rule: Equivalence) -> Comparison:
     """Equivalence: the interval against the margin on both sides."""
+    found = partial(Comparison, what, in_points(summary, rule.metric), summary.n)
     margin = f"\N{PLUS-MINUS SIGN}{_points_of(rule.margin, rule.metric)}"
     if summary.n < MIN_SEEDS:
-        return _undecided(what, summary)
+        return found(Verdict.TOO_SMALL, _too_few(summary.n))
     if -rule.margin < summary.low and summary.high < rule.margin:
-        reason = f"the interval lies within {margin}"
-        return Comparison(what, summary, Verdict.REPRODUCED, reason)
+        return found(Verdict.REPRODUCED, f"the interval lies within {margin}")
     if summary.low >= rule.margin or summary.high <= -rule.margin:
-        reason = f"the interval lies outside {margin}"
-        return Comparison(what, summary, Verdict.NOT_REPRODUCED, reason)
-    return Comparison(what, summary, Verdict.TOO_SMALL, f"the interval is not within {margin}")
+        return found(Verdict.NOT_REPRODUCED, f"the interval lies outside {margin}")
+    return found(Verdict.TOO_SMALL, f"the interval is not within {margin}")
 
 
-def _undecided(what: str, summary: Summary) -> Comparison:
-    seeds = "seed" if summary.n == 1 else "seeds"
-    reason = f"{summary.n} {seeds}; a verdict needs {MIN_SEEDS}"
-    return Comparison(what, summary, Verdict.TOO_SMALL, reason)
+def _judge_saving(record: RunRecord, rule: Saving) -> Comparison:
+    """The interval of the saving against the factor that is claimed."""
+    saving = label_saving(record, rule.transfer, rule.baseline, rule.per_class)
+    what = f"{rule.transfer} against {rule.baseline}, {rule.per_class} labels a class"
+    found = partial(Comparison, what, f"{saving.text()} times the labels", saving.n)
+    claimed = f"a saving of {rule.at_least:g} times"
+    if saving.n < MIN_SEEDS:
+        return found(Verdict.TOO_SMALL, _too_few(saving.n))
+    if saving.low >= rule.at_least:
+        return found(Verdict.REPRODUCED, f"the interval lies above {claimed}")
+    if saving.high < rule.at_least:
+        return found(Verdict.NOT_REPRODUCED, f"the interval lies below {claimed}")
+    return found(Verdict.TOO_SMALL, f"the interval holds {claimed}")
 
 
-def _difference(where: str, raw: Any) -> Rule:
+def _too_few(n: int) -> str:
+    return f"{n} {'seed' if n == 1 else 'seeds'}; a verdict needs {MIN_SEEDS}"
+
+
+def _of_pairs(kind: type[Difference | Rise], where: str, raw: Any) -> Rule:
     row = as_object(where, raw, ["kind", "metric", "pairs"], ["worthwhile"])
     pairs = as_list(f"{where}.pairs", row["pairs"], _pair)
     if not pairs:
         raise FieldError(f"{where}.pairs: name at least one pair of arms")
-    return Difference(as_text(f"{where}.metric", row["metric"]), pairs, _worthwhile(where, row))
+    return kind(as_text(f"{where}.metric", row["metric"]), pairs, _worthwhile(where, row))
+
+
+def _saving(where: str, raw: Any) -> Rule:
+    row = as_object(where, raw, ["kind", "transfer", "baseline", "per_class", "at_least"])
+    transfer, baseline = (as_text(f"{where}.{k}", row[k]) for k in ("transfer", "baseline"))
+    per_class = as_whole(f"{where}.per_class", row["per_class"])
+    at_least = as_number(f"{where}.at_least", row["at_least"])
+    if not at_least > 1:
+        raise FieldError(f"{where}.at_least={at_least}: give a factor above 1")
+    return Saving(transfer, baseline, per_class, at_least)
 
 
 def _interaction(where: str, raw: Any) -> Rule:
@@ -253,10 +334,12 @@ def _asserted(where: str, raw: Any) -> Rule:
     return Asserted(*(as_text(f"{where}.{key}", row[key]) for key in ("notebook", "tag")))
 
 
-_READERS = {
-    Difference.KIND: _difference,
+_READERS: Mapping[str, Callable[[str, Any], Rule]] = {
+    Difference.KIND: partial(_of_pairs, Difference),
     Interaction.KIND: _interaction,
     Equivalence.KIND: _equivalence,
+    Rise.KIND: partial(_of_pairs, Rise),
+    Saving.KIND: _saving,
     Asserted.KIND: _asserted,
 }
 

@@ -117,6 +117,14 @@ class TaskStudy(ABC, Generic[Arm]):
     def stages(self, arm: Arm) -> Sequence[Touched]:
         """What each training stage of ``arm`` is shown."""
 
+    def seeds_of(self, name: str) -> int:
+        """Runs of the arm ``name``: all seeds, unless a study spends fewer on what no claim needs.
+
+        Args:
+            name: one of ``self.arms``.
+        """
+        return self.size.seeds
+
     def run(self, arm: Arm, seed: int) -> CellResult:
         """Train ``arm`` with ``seed`` on its few labels, and score it on the test set."""
         shown = self.train.take(few_labels(self.train.labels, arm.per_class, seed))
@@ -254,12 +262,19 @@ def _experiment(paper: str, task_name: str, scale: Scale, study: TaskStudy[Any])
             **{name: asdict(value) for name, value in settings.items()},
             "arms": {name: asdict(arm) for name, arm in study.arms.items()},
         },
-        cells=[Cell(name, seed) for seed in range(study.size.seeds) for name in study.arms],
+        cells=_cells(study),
         gold=study.test.labels,
         label_names=study.task.label_names,
         data_hashes={study.task.name: study.task.fingerprint},
         weight_hashes={name: actual for name, (actual, _) in weight_hashes().items()},
     )
+
+
+def _cells(study: TaskStudy[Any]) -> list[Cell]:
+    """Seed by seed, so that what the arms of a seed share is made once."""
+    seeds = {name: study.seeds_of(name) for name in study.arms}
+    rounds = range(max(seeds.values()))
+    return [Cell(name, seed) for seed in rounds for name in seeds if seed < seeds[name]]
 
 
 @cache

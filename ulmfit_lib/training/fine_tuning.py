@@ -126,7 +126,7 @@ def tune_on_documents(
             takes them.
         direction: how the model reads; "backward" reverses the documents.
         valid: documents and labels to measure after every epoch; by default
-            64 of the training set, whose loss says nothing about new text.
+            16 of the training set, whose loss says nothing about new text.
         max_tokens: keep at most the last so many tokens of a document.
     """
     return tune_on_dataset(
@@ -136,7 +136,7 @@ def tune_on_documents(
         ratio,
         batches,
         # fastai measures after every epoch: without held-out documents, on a few of these.
-        valid=_dataset(*(valid or (documents[:64], labels[:64])), direction, max_tokens),
+        valid=_dataset(*(valid or (documents[:16], labels[:16])), direction, max_tokens),
         steps=steps,
         quiet=quiet,
         cbs=cbs,

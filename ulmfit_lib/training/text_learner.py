@@ -29,7 +29,7 @@ from ulmfit_lib.training.groups import check_partition, classifier_groups
 from ulmfit_lib.training.learner import accuracy
 from ulmfit_lib.training.optimizers import adam
 
-LabelledTexts = tuple[Sequence[str], Sequence[str]]  # texts, and the name of the class of each
+TextsAndClasses = tuple[Sequence[str], Sequence[str]]  # texts, and the name of the class of each
 
 
 class TextDataLoaders(DataLoaders):
@@ -53,8 +53,8 @@ class TextDataLoaders(DataLoaders):
 
     def __init__(
         self,
-        train: LabelledTexts,
-        valid: LabelledTexts,
+        train: TextsAndClasses,
+        valid: TextsAndClasses,
         tokenizer: Tokenizer,
         direction: str = "forward",
         batches: BatchConfig | None = None,
@@ -106,8 +106,8 @@ class TextLearner(Learner):
 
 
 def text_classifier_learner(
-    train: LabelledTexts,
-    valid: LabelledTexts,
+    train: TextsAndClasses,
+    valid: TextsAndClasses,
     *,
     direction: str = "forward",
     drop_mult: float = 0.5,

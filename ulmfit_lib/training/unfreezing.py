@@ -7,11 +7,13 @@ full(5)``) without any model. Introduced in the chapter *FitLaM*.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fastai.learner import Learner
 
+from ulmfit_lib.training.groups import Ratio, discriminative_lrs
 from ulmfit_lib.training.schedules import Schedule, slanted_triangular
 
 
@@ -141,6 +143,40 @@ def chain_thaw(
     alone = tuple(Stage((i,), epochs, lr_rest, schedule) for i in range(top))
     together = full(n_groups, epochs, lr_rest, schedule)
     return (Stage((top,), epochs, lr_new, schedule), *alone, *together)
+
+
+def rates_by_step(
+    plan: Plan, n_groups: int, ratio: Ratio, batches_per_epoch: int
+) -> list[list[float]]:
+    """The learning rate of every group at every optimizer step of a plan; nan where it is frozen.
+
+    Introduced in the chapter *ULMFiT*.
+
+    Args:
+        plan: the stages, one after the other.
+        n_groups: number of layer groups.
+        ratio: as :func:`ulmfit_lib.training.groups.discriminative_lrs` takes it.
+        batches_per_epoch: optimizer steps of an epoch.
+
+    Returns:
+        One list per step, its rates from the bottom group to the top.
+
+    Raises:
+        ValueError: no batch, or whatever :func:`discriminative_lrs` refuses.
+    """
+    if batches_per_epoch < 1:
+        raise ValueError(f"batches_per_epoch={batches_per_epoch}: an epoch has at least 1")
+    rows = []
+    for stage in plan:
+        steps = stage.epochs * batches_per_epoch
+        for t in range(steps):
+            rates = discriminative_lrs(
+                float(stage.schedule(t, steps, stage.lr_max)), n_groups, ratio
+            )
+            rows.append(
+                [rate if i in stage.trainable else math.nan for i, rate in enumerate(rates)]
+            )
+    return rows
 
 
 def train_only(learn: Learner, trainable: Sequence[int]) -> None:

@@ -73,11 +73,12 @@ class ClaimsTable(BookDirective):
 class RunRecordSummary(BookDirective):
     """``{run-record} fitlam-laptop``: how an experiment was run, and what each stage saw.
 
-    ``:metric: accuracy`` adds the result of every arm.
+    ``:metric: accuracy`` adds the result of every arm. With ``:optional:`` a record that is not
+    there is said to be missing, instead of failing the build.
     """
 
     required_arguments = 1
-    option_spec: ClassVar = {"metric": directives.unchanged_required}
+    option_spec: ClassVar = {"metric": directives.unchanged_required, "optional": directives.flag}
 
     def run(self) -> list[nodes.Node]:
         """Circumstances, results if asked for, the audit, and the settings folded away."""
@@ -85,6 +86,8 @@ class RunRecordSummary(BookDirective):
 
         path = self.layout.book / "runs" / f"{self.arguments[0]}.json"
         self.depends_on(path)
+        if "optional" in self.options and not path.is_file():
+            return self.markdown(f"*There is no record `{path.stem}` yet: the study was not run.*")
         try:
             record = load_record(path.stem, path.parent)
         except (FileNotFoundError, ValueError) as error:
