@@ -145,9 +145,7 @@ def tune_encoder(
     special: SpecialTokens = BOOK_TOKENS,
     head: nn.Linear | None = None,
 ) -> tuple[EncoderClassifier, list[dict[str, float]]]:
-    """An encoder, tuned into a classifier.
-
-    Introduced in the chapter *How to fine-tune BERT*.
+    """An encoder, tuned into a classifier. Introduced in the chapter *How to fine-tune BERT*.
 
     Args:
         encoder: of BERT's, RoBERTa's or DistilBERT's kind; its weights are copied.
@@ -173,17 +171,29 @@ def tune_encoder(
     if head is not None:
         model.head.load_state_dict(head.state_dict())
     held_out = valid or (documents[:N_HELD_OUT], labels[:N_HELD_OUT])
-    rows = tune_on_dataset(
+    train, measured = (as_read(*part, config, special) for part in ((documents, labels), held_out))
+    return model, _fitted(model, train, measured, config, seed, quiet)
+
+
+def _fitted(
+    model: EncoderClassifier,
+    train: TokenDataset,
+    valid: TokenDataset,
+    config: EncoderTuning,
+    seed: int,
+    quiet: bool,
+) -> list[dict[str, float]]:
+    """Train ``model`` in place; one row per epoch."""
+    return tune_on_dataset(
         model,
-        as_read(documents, labels, config, special),
+        train,
         partial(encoder_plan, len(classifier_groups(model)), config=config),
         config.ratio,
-        free_order(len(documents), config.batch_size, derive(seed, "batches")),
-        valid=as_read(*held_out, config, special),
+        free_order(len(train), config.batch_size, derive(seed, "batches")),
+        valid=valid,
         steps=_steps(config),
         quiet=quiet,
     )
-    return model, rows
 
 
 def new_classifier(
