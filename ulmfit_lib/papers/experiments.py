@@ -12,6 +12,7 @@ from pathlib import Path
 from ulmfit_lib.papers import (
     bert_experiment,
     fitlam_experiment,
+    selective_masking_experiment,
     transfer_experiment,
     ulmfit_experiment,
 )
@@ -23,6 +24,7 @@ STUDIES: Mapping[str, BuildStudy] = {
     "fitlam": fitlam_experiment.study,
     "ulmfit": ulmfit_experiment.study,
     "bert": bert_experiment.study,
+    "selective_masking": selective_masking_experiment.study,
     "transfer": transfer_experiment.study,
 }
 
