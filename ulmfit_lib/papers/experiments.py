@@ -13,6 +13,7 @@ from ulmfit_lib.papers import (
     bert_experiment,
     fitlam_experiment,
     recadam_experiment,
+    selective_masking_experiment,
     transfer_experiment,
     ulmfit_experiment,
 )
@@ -24,6 +25,7 @@ STUDIES: Mapping[str, BuildStudy] = {
     "fitlam": fitlam_experiment.study,
     "ulmfit": ulmfit_experiment.study,
     "bert": bert_experiment.study,
+    "selective_masking": selective_masking_experiment.study,
     "recadam": recadam_experiment.study,
     "transfer": transfer_experiment.study,
 }

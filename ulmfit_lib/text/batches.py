@@ -17,6 +17,7 @@ from fastai.data.load import DataLoader
 from fastai.torch_core import default_device, to_device
 from torch import Tensor
 
+from ulmfit_lib.text.masking import IGNORED
 from ulmfit_lib.text.tokenizer import BOS_ID, PAD_ID
 
 Batch = tuple[Tensor, ...]
@@ -115,7 +116,8 @@ class TokenDataset:
 
     Args:
         documents: token ids of each text as a model is to read it.
-        labels: one class index (int) or score (float) per document, or None.
+        labels: one class index (int) or score (float) per document, or one
+            class index per token, or None.
 
     Raises:
         ValueError: labels and documents differ in number.
@@ -126,7 +128,7 @@ class TokenDataset:
     def __init__(
         self,
         documents: Sequence[Sequence[int]],
-        labels: Sequence[int] | Sequence[float] | None = None,
+        labels: Sequence[int] | Sequence[float] | Sequence[Sequence[int]] | None = None,
     ) -> None:
         if labels is not None and len(labels) != len(documents):
             raise ValueError(
@@ -335,10 +337,16 @@ class TextLoader(DataLoader):
             yield self.collate([self.dataset[i] for i in rows])
 
     def collate(self, items: Sequence[tuple[Any, ...]]) -> Batch:
-        """(ids (B, T) long, labels (B,) long or float32); without labels ids alone."""
+        """(ids (B, T) long, labels); without labels ids alone.
+
+        Labels are (B,) long or float32; or, where each token has one, (B, T)
+        long, filled up with ``IGNORED``.
+        """
         ids = pad_batch([item[0] for item in items], self.dataset.pad_id)
         if len(items[0]) == 1:
             return (ids,)
+        if isinstance(items[0][1], Sequence):
+            return ids, pad_batch([item[1] for item in items], IGNORED)
         labels = torch.tensor([item[1] for item in items])
         return ids, labels.float() if labels.is_floating_point() else labels.long()
 

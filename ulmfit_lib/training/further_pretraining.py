@@ -19,6 +19,7 @@ from fastai.callback.progress import ProgressCallback
 from fastai.callback.schedule import ParamScheduler
 from fastai.callback.training import GradientClip
 from fastai.data.core import DataLoaders
+from fastai.data.load import DataLoader
 from fastai.learner import Learner
 from fastcore.basics import noop
 
@@ -83,10 +84,36 @@ def further_pretrain(
         ValueError: sequences longer than the encoder has positions, or text
             that does not fill one of them.
     """
-    found = replace(encoder, masked_lm=copy.deepcopy(encoder.masked_lm))
     if config.updates == 0:
-        return found, []
-    batches = masked_batches(encoder, documents, config, seed)
+        return replace(encoder, masked_lm=copy.deepcopy(encoder.masked_lm)), []
+    return read_on(encoder, masked_batches(encoder, documents, config, seed), config, seed, quiet)
+
+
+def read_on(
+    encoder: PretrainedEncoder,
+    batches: DataLoader,
+    config: FurtherPretraining = FurtherPretraining(),
+    seed: int = 0,
+    quiet: bool = True,
+) -> tuple[PretrainedEncoder, list[float]]:
+    """A copy of ``encoder`` that has filled the masks of ``batches``, whoever chose them.
+
+    Introduced in the chapter *How to fine-tune BERT*.
+
+    Args:
+        encoder: where to begin; left as it is.
+        batches: ``config.updates`` of them, what
+            :class:`ulmfit_lib.models.encoder.MaskedPositionsModel` takes and
+            then the targets.
+        config: rate, clipping.
+        seed: of dropout.
+        quiet: show nothing.
+
+    Returns:
+        The encoder, in evaluation mode, and the smoothed training loss at
+        every update.
+    """
+    found = replace(encoder, masked_lm=copy.deepcopy(encoder.masked_lm))
     torch.manual_seed(seed)
     learn = _learner(MaskedPositionsModel(found.masked_lm), batches, config, quiet)
     rates = by_position(
@@ -154,7 +181,7 @@ def masked_lm_score(
 
 
 def _learner(
-    model: MaskedPositionsModel, batches: MaskedSequences, config: FurtherPretraining, quiet: bool
+    model: MaskedPositionsModel, batches: DataLoader, config: FurtherPretraining, quiet: bool
 ) -> Learner:
     device = next(model.parameters()).device
     learn = Learner(

@@ -1,0 +1,174 @@
+"""Importance by prefixes equals the algorithm one prefix at a time; golden toys; known traps."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ulmfit_lib.models.encoder import EncoderConfig, build_encoder
+from ulmfit_lib.models.encoder_classifier import EncoderClassifier
+from ulmfit_lib.text.tokenizer import CLS_ID, SEP_ID
+from ulmfit_lib.training.token_importance import (
+    ImportanceConfig,
+    TokenImportance,
+    class_confidence,
+    important_tokens,
+    leave_one_out,
+    rightly_classified,
+    without_stop_words,
+)
+
+THE, FILM, WAS, GREAT = 10, 11, 12, 13
+SENTENCE = [THE, FILM, WAS, GREAT]
+
+
+def toy(bias):
+    """p(y | text) = sigmoid(bias + 3 for each "great")."""
+
+    def ask(texts, classes):
+        """Probability of class 1."""
+        logits = torch.tensor([bias + 3.0 * list(ids).count(GREAT) for ids in texts])
+        return logits.sigmoid()
+
+    return ask
+
+
+def one_prefix_at_a_time(ids, label, model, delta, keeps=False, guarded=False):
+    """The published loop, from its description: one text, one prefix, one call at a time."""
+
+    def sure(tokens):
+        """p(label | tokens), by a call of its own."""
+        with torch.no_grad():
+            logits = model(torch.tensor([[CLS_ID, *tokens, SEP_ID]]))
+        return float(logits.softmax(dim=1)[0, label])
+
+    whole, buffer, important, missing = sure(ids), [], [], []
+    before = sure([])
+    for token in ids:
+        now = sure([*buffer, token])
+        missing.append(whole - now)
+        is_important = whole - now < delta and not (guarded and whole - before < delta)
+        important.append(is_important)
+        if keeps or not is_important:
+            buffer.append(token)
+            before = now
+    return missing, important
+
+
+@pytest.fixture(scope="module")
+def model():
+    torch.manual_seed(0)
+    classifier = EncoderClassifier(build_encoder(EncoderConfig(40, 16, 2, 2, 32, 24)).bert, 3)
+    classifier.eval()
+    with torch.no_grad():  # an untrained head hardly tells texts apart: make it sure of some
+        classifier.head.weight.normal_(std=2.0)
+        logits = torch.cat([classifier(torch.tensor([[CLS_ID, i, SEP_ID]])) for i in range(5, 40)])
+        classifier.head.bias.copy_(-logits.mean(dim=0))
+    return classifier
+
+
+def texts_of(seed, n=12):
+    generator = torch.Generator().manual_seed(seed)
+    lengths = torch.randint(0, 15, (n,), generator=generator).tolist()
+    return [torch.randint(5, 40, (k,), generator=generator).tolist() for k in lengths]
+
+
+@pytest.mark.parametrize("keeps", [False, True])
+@pytest.mark.parametrize("guarded", [False, True])
+@pytest.mark.parametrize("delta", [0.01, 0.05, 0.2])
+def test_answers_are_those_of_the_loop_over_single_prefixes(model, delta, keeps, guarded):
+    texts = texts_of(1)
+    classes = [i % 3 for i in range(len(texts))]
+    config = ImportanceConfig(delta, keeps, guarded)
+    found = important_tokens(texts, classes, class_confidence(model, 24), config)
+    for ids, label, got in zip(texts, classes, found, strict=True):
+        missing, important = one_prefix_at_a_time(ids, label, model, delta, keeps, guarded)
+        assert got.missing == pytest.approx(missing, abs=1e-6)
+        assert list(got.important) == important
+    assert 0 < sum(map(sum, (f.important for f in found))) < sum(map(len, texts))
+
+
+def test_the_golden_sentence():
+    (found,) = important_tokens([SENTENCE], [1], toy(-1.0))
+    whole, without = 1 / (1 + math.exp(-2)), 1 / (1 + math.exp(1))
+    assert found.missing == pytest.approx([whole - without] * 3 + [0.0])
+    assert found.important == (False, False, False, True)
+
+
+def test_the_degenerate_case_and_its_guard():
+    # The class prior alone is within delta of P: every token is "important".
+    (found,) = important_tokens([SENTENCE], [1], toy(4.0))
+    assert found.missing[0] == pytest.approx(0.0171, abs=1e-4)
+    assert found.important == (True,) * 4
+    (guarded,) = important_tokens([SENTENCE], [1], toy(4.0), ImportanceConfig(guarded=True))
+    assert guarded.important == (False,) * 4
+
+
+def test_a_kept_important_token_makes_every_later_one_important():
+    again = [GREAT, THE, FILM]
+    popped, kept = (
+        important_tokens([again], [1], toy(-1.0), ImportanceConfig(keeps_important=keeps))[0]
+        for keeps in (False, True)
+    )
+    assert popped.important == (True, False, False)
+    assert kept.important == (True, True, True)
+
+
+def test_a_prefix_that_is_surer_than_the_text_counts_too():
+    # S < 0: less is missing than nothing. "abs(S)" would call this token unimportant.
+    def ask(texts, classes):
+        """Sure of short texts."""
+        return torch.tensor([0.9 if len(ids) == 1 else 0.5 for ids in texts])
+
+    (found,) = important_tokens([[7, 8]], [0], ask)
+    assert found.missing[0] == pytest.approx(-0.4) and found.important[0]
+
+
+def test_leaving_one_out():
+    (found,) = leave_one_out([SENTENCE], [1], toy(-1.0))
+    assert found.important == (False, False, False, True)
+    assert found.missing[:3] == pytest.approx([0.0] * 3) and found.missing[3] > 0.6
+    assert leave_one_out([[]], [1], toy(0.0)) == [TokenImportance((), ())]
+
+
+def test_the_gold_class_is_asked_about_and_memory_does_not_change_answers(model):
+    texts = texts_of(2)
+    for label in range(3):
+        classes = [label] * len(texts)
+        roomy = class_confidence(model, 24)(texts, classes)
+        tight = class_confidence(model, 24, batch_tokens=30, batch_size=2)(texts, classes)
+        torch.testing.assert_close(roomy, tight, atol=1e-6, rtol=1e-5)
+        with torch.no_grad():
+            alone = model(torch.tensor([[CLS_ID, *texts[3], SEP_ID]])).softmax(dim=1)[0, label]
+        assert float(roomy[3]) == pytest.approx(float(alone), abs=1e-6)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.lists(st.integers(5, 20), max_size=12), max_size=6))
+def test_every_token_gets_one_answer(texts):
+    found = important_tokens(texts, [1] * len(texts), toy(-1.0))
+    assert [len(f.missing) for f in found] == [len(f.important) for f in found]
+    assert [len(f.missing) for f in found] == [len(ids) for ids in texts]
+
+
+def test_stop_words_are_never_important():
+    found = important_tokens([SENTENCE], [1], toy(4.0))
+    (kept,) = without_stop_words([SENTENCE], found, {THE, WAS})
+    assert kept.important == (False, True, False, True)
+    assert kept.missing == found[0].missing
+
+
+def test_only_the_surest_right_answers_are_asked_about():
+    sure = torch.tensor([0.9, 0.6, 0.99, 0.7, 0.8])
+    classes, says = [0, 1, 1, 0, 1], [0, 1, 0, 0, 1]
+    assert rightly_classified([[1]] * 5, classes, says, sure, 1.0) == [0, 1, 3, 4]
+    assert rightly_classified([[1]] * 5, classes, says, sure, 0.5) == [0, 4]
+
+
+def test_bad_input_is_refused():
+    with pytest.raises(ValueError, match="2 texts and 1 classes"):
+        important_tokens([[1], [2]], [0], toy(0.0))
+    with pytest.raises(ValueError, match="share=0"):
+        rightly_classified([[1]], [0], [0], torch.ones(1), 0)

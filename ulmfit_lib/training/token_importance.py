@@ -1,0 +1,229 @@
+"""Which tokens of a text its class hangs on, found by asking a classifier.
+
+A token is important if, with it, a classifier is about as sure of the right
+class as it is of the whole text. The published algorithm asks for one growing
+prefix at a time (:func:`important_tokens` gives its answers, many texts side by
+side); leaving one token out at a time is the plain alternative
+(:func:`leave_one_out`). Source: Gu et al. 2020, section 2.2, and its released
+code. Introduced in the chapter *Selective masking*.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from ulmfit_lib.text.batches import BatchConfig, TextLoader
+from ulmfit_lib.text.framing import FramedDataset
+from ulmfit_lib.training.learner import predict_probabilities
+
+Texts = Sequence[Sequence[int]]  # token ids of each text, without special tokens
+Confidence = Callable[[Texts, Sequence[int]], Tensor]  # texts and their classes -> p(class), (N,)
+
+
+@dataclass(frozen=True)
+class ImportanceConfig:
+    """When a token is important. Introduced in the chapter *Selective masking*."""
+
+    delta: float = 0.05  # missing confidence below which it is; a difference of probabilities
+    keeps_important: bool = False  # an important token stays in the buffer, unlike in the code
+    guarded: bool = False  # only where the buffer alone is less sure: see `important_tokens`
+
+
+class TokenImportance(NamedTuple):
+    """What was found out about the tokens of a text.
+
+    Introduced in the chapter *Selective masking*.
+    """
+
+    missing: tuple[float, ...]  # per token: S, the confidence still missing with it, P - p(y | ..)
+    important: tuple[bool, ...]  # per token
+
+
+def class_confidence(
+    model: nn.Module, max_length: int, batch_tokens: int = 8192, batch_size: int = 256
+) -> Confidence:
+    """How sure a classifier is of given classes, in batches of bounded memory.
+
+    Introduced in the chapter *Selective masking*.
+
+    Args:
+        model: framed ids (B, T) to logits (B, C); asked in evaluation mode.
+        max_length: tokens of a text, ``[CLS]`` and ``[SEP]`` included; what
+            is longer is cut.
+        batch_tokens: padded tokens at once, at most.
+        batch_size: texts at once, at most.
+    """
+    batches = BatchConfig(batch_size, max_tokens=batch_tokens)
+
+    def ask(texts: Texts, classes: Sequence[int]) -> Tensor:
+        """Probability (N,) of each text's class."""
+        if not texts:
+            return torch.zeros(0)
+        loader = TextLoader(FramedDataset(texts, max_length), batches)
+        probabilities = predict_probabilities(model, loader)
+        return probabilities.gather(1, torch.tensor(classes)[:, None]).squeeze(1)
+
+    return ask
+
+
+@dataclass
+class _Reading:
+    """A text that is being read token by token."""
+
+    ids: Sequence[int]
+    label: int
+    whole: float  # P: confidence in the class of the whole text
+    before: float  # confidence given the buffer alone
+    buffer: list[int] = field(default_factory=list)
+    missing: list[float] = field(default_factory=list)
+    important: list[bool] = field(default_factory=list)
+
+    def next_prefix(self) -> list[int]:
+        """The buffer and the next token."""
+        return [*self.buffer, self.ids[len(self.missing)]]
+
+    def hear(self, confidence: float, config: ImportanceConfig) -> None:
+        """Judge the next token by the confidence in :meth:`next_prefix`."""
+        token, missing = self.ids[len(self.missing)], self.whole - confidence
+        far_before = self.whole - self.before >= config.delta
+        important = missing < config.delta and (far_before or not config.guarded)
+        self.missing.append(missing)
+        self.important.append(important)
+        if config.keeps_important or not important:
+            self.buffer.append(token)
+            self.before = confidence
+
+
+def important_tokens(
+    texts: Texts,
+    classes: Sequence[int],
+    confidence: Confidence,
+    config: ImportanceConfig = ImportanceConfig(),
+) -> list[TokenImportance]:
+    """The tokens of each text that its class hangs on, by the published algorithm.
+
+    Tokens are read from left to right. With the *buffer* of tokens kept so
+    far and the next token ``w``, the missing confidence is ``S = P - p(y |
+    buffer + w)``, where ``P = p(y | whole text)``; ``w`` is important if ``S <
+    delta``. In the released code an important token leaves the buffer again, so
+    that the next one is judged without its help. Once the buffer alone comes
+    within delta of P, every later token is then important, whatever it is;
+    ``guarded`` asks in addition that the buffer alone does not.
+
+    The answers are those of the algorithm one prefix at a time; here the
+    texts' prefixes of equal position go through the model together. Source: Gu
+    et al. 2020, section 2.2, equation 1. Introduced in the chapter *Selective
+    masking*.
+
+    Args:
+        texts: token ids of each text, without special tokens.
+        classes: the right class of each.
+        confidence: of :func:`class_confidence`.
+        config: threshold and variants.
+
+    Raises:
+        ValueError: texts and classes differ in number.
+    """
+    _check_same_number(texts, classes)
+    whole = confidence(texts, classes).tolist()
+    empty = confidence([[] for _ in texts], classes).tolist()
+    readings = [_Reading(*facts) for facts in zip(texts, classes, whole, empty, strict=True)]
+    for position in range(max(map(len, texts), default=0)):
+        active = [reading for reading in readings if position < len(reading.ids)]
+        prefixes = [reading.next_prefix() for reading in active]
+        heard = confidence(prefixes, [reading.label for reading in active]).tolist()
+        for reading, found in zip(active, heard, strict=True):
+            reading.hear(found, config)
+    return [TokenImportance(tuple(r.missing), tuple(r.important)) for r in readings]
+
+
+def leave_one_out(
+    texts: Texts, classes: Sequence[int], confidence: Confidence, delta: float = 0.05
+) -> list[TokenImportance]:
+    """The tokens without which a classifier is less sure of a text's class.
+
+    Here ``missing`` is ``P - p(y | text without the token)``, and a token is
+    important where that is *at least* ``delta``: it is missed. Every question
+    can be asked at once. Introduced in the chapter *Selective masking*.
+
+    Args:
+        texts: token ids of each text, without special tokens.
+        classes: the right class of each.
+        confidence: of :func:`class_confidence`.
+        delta: loss of confidence from which on a token is important.
+
+    Raises:
+        ValueError: texts and classes differ in number.
+    """
+    _check_same_number(texts, classes)
+    whole = confidence(texts, classes).tolist()
+    shorter = [[*ids[:i], *ids[i + 1 :]] for ids in texts for i in range(len(ids))]
+    repeated = [c for ids, c in zip(texts, classes, strict=True) for _ in ids]
+    heard = iter(confidence(shorter, repeated).tolist())
+    found = []
+    for ids, sure in zip(texts, whole, strict=True):
+        missing = tuple(sure - next(heard) for _ in ids)
+        found.append(TokenImportance(missing, tuple(m >= delta for m in missing)))
+    return found
+
+
+def without_stop_words(
+    texts: Texts, found: Sequence[TokenImportance], stop_ids: Collection[int]
+) -> list[TokenImportance]:
+    """``found``, in which no stop-word is important.
+
+    The released code labels none of them, whatever the classifier says.
+    Introduced in the chapter *Selective masking*.
+
+    Args:
+        texts: as they were judged.
+        found: of :func:`important_tokens` or :func:`leave_one_out`.
+        stop_ids: token ids of stop-words.
+    """
+
+    def kept(ids: Sequence[int], important: Sequence[bool]) -> tuple[bool, ...]:
+        """The judgement on each token that is no stop-word."""
+        return tuple(i and t not in stop_ids for t, i in zip(ids, important, strict=True))
+
+    pairs = zip(texts, found, strict=True)
+    return [each._replace(important=kept(ids, each.important)) for ids, each in pairs]
+
+
+def rightly_classified(
+    texts: Texts, classes: Sequence[int], model_says: Sequence[int], sure: Tensor, share: float
+) -> list[int]:
+    """Positions of the texts that are worth asking about: the surest of the right answers.
+
+    A wrongly classified text says what misleads the classifier. Source: the
+    released code, ``top_sen_rate``. Introduced in the chapter *Selective
+    masking*.
+
+    Args:
+        texts: any number of texts.
+        classes: the right class of each.
+        model_says: the class that the classifier gives it.
+        sure: the classifier's confidence in the right class, (N,).
+        share: of the rightly classified ones to keep, in (0, 1].
+
+    Returns:
+        Ascending positions.
+
+    Raises:
+        ValueError: ``share`` is no share, or the arguments differ in length.
+    """
+    _check_same_number(texts, classes)
+    if not 0 < share <= 1:
+        raise ValueError(f"share={share} must lie in (0, 1]")
+    right = [i for i, (y, z) in enumerate(zip(classes, model_says, strict=True)) if y == z]
+    best = sorted(right, key=lambda i: -float(sure[i]))
+    return sorted(best[: round(share * len(best))])
+
+
+def _check_same_number(texts: Texts, classes: Sequence[int]) -> None:
+    if len(texts) != len(classes):
+        raise ValueError(f"{len(texts)} texts and {len(classes)} classes: give one class each")
