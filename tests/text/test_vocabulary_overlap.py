@@ -7,6 +7,8 @@ from hypothesis import strategies as st
 from sklearn.feature_extraction.text import CountVectorizer
 
 from ulmfit_lib.text.vocabulary_overlap import (
+    TOP,
+    general_words,
     jaccard_similarity,
     overlap,
     overlap_matrix,
@@ -64,3 +66,11 @@ def test_domains_without_words_are_refused():
         overlap([], ["a"])
     with pytest.raises(ValueError, match="without words"):
         jaccard_similarity([], [])
+
+
+def test_the_general_words_are_those_of_english_prose():
+    found = general_words()
+    assert len(set(found)) == len(found) == TOP
+    assert {"university", "war", "city", "species"} <= set(found[:500])
+    assert not {"the", "of"} & set(found)
+    assert overlap(found, found[:100]) == 1.0

@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,10 +24,11 @@ from ulmfit_lib.text.near_copies import jaccard
 
 TOP = 10_000  # words of a domain that the paper compares
 MIN_DOCUMENTS = 3  # texts that a word must stand in to count, in the released script
+GENERAL_WORDS = Path(__file__).parents[1] / "models" / "weights" / "words.txt"
 _WORD = re.compile(r"(?u)\b\w\w+\b")  # as scikit-learn cuts words, and so the released script
 
 
-def document_frequencies(texts: Sequence[str]) -> Counter[str]:
+def document_frequencies(texts: Iterable[str]) -> Counter[str]:
     """In how many texts each word stands, in lower case, without stop-words.
 
     Introduced in the chapter *Don't stop pre-training*.
@@ -45,7 +47,7 @@ def words(text: str) -> list[str]:
     return [w for w in _WORD.findall(text.lower()) if w not in ENGLISH_STOP_WORDS]
 
 
-def top_words(texts: Sequence[str], n: int = TOP) -> tuple[str, ...]:
+def top_words(texts: Iterable[str], n: int = TOP) -> tuple[str, ...]:
     """The ``n`` most frequent words, most frequent first; ties in the order of the alphabet.
 
     Source: Gururangan et al. 2020, section 2. Introduced in the chapter
@@ -59,7 +61,7 @@ def top_words(texts: Sequence[str], n: int = TOP) -> tuple[str, ...]:
     return tuple(sorted(counts, key=lambda word: (-counts[word], word))[:n])
 
 
-def vocabulary(texts: Sequence[str], min_documents: int = MIN_DOCUMENTS) -> frozenset[str]:
+def vocabulary(texts: Iterable[str], min_documents: int = MIN_DOCUMENTS) -> frozenset[str]:
     """Every word that stands in ``min_documents`` texts or more.
 
     Source: the released ``vocab_overlap.py``. Introduced in the chapter
@@ -108,6 +110,16 @@ def jaccard_similarity(left: Collection[str], right: Collection[str]) -> float:
     if not left and not right:
         raise ValueError("two domains without words have no similarity: give them text")
     return jaccard(frozenset(left), frozenset(right))
+
+
+def general_words() -> tuple[str, ...]:
+    """The most frequent words of the text that the shipped models were pre-trained on.
+
+    Of its first 50,000 documents, as in the paper; ``python -m ulmfit_lib
+    words`` makes such a list. Introduced in the chapter *Don't stop
+    pre-training*.
+    """
+    return tuple(GENERAL_WORDS.read_text("utf-8").split())
 
 
 Measure = Callable[[Sequence[str], Sequence[str]], float]
