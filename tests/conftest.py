@@ -12,6 +12,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, settings
 
+from tests.tiny_checkpoints import KINDS, save_checkpoint
 from ulmfit_lib.study.seeds import seed_everything
 
 torch.set_num_threads(1)
@@ -55,3 +56,9 @@ def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def seeded() -> None:
     """Every test starts from the same random state."""
     seed_everything(0)
+
+
+@pytest.fixture(scope="session", params=KINDS)
+def checkpoint(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a tiny random checkpoint, of each kind in turn."""
+    return save_checkpoint(request.param, tmp_path_factory.mktemp(request.param))

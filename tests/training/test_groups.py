@@ -13,6 +13,7 @@ from ulmfit_lib.training.groups import (
     check_partition,
     classifier_groups,
     discriminative_lrs,
+    layer_decay,
     layerwise_groups,
     lm_groups,
 )
@@ -134,3 +135,22 @@ def test_listed_factors_replace_the_ratio():
     for wrong in ((), (0.0, 1.0)):
         with pytest.raises(ValueError, match="positive ratio"):
             discriminative_lrs(0.6, 2, wrong)
+
+
+def test_layer_decay_has_the_paper_s_golden_factors():
+    embeddings, *layers, head = layer_decay(12, 0.95)
+    assert (head, layers[-1]) == (1.0, 1.0)
+    assert layers[-3:] == pytest.approx([0.9025, 0.95, 1.0])
+    assert layers[0] == pytest.approx(0.5688, abs=5e-5)
+    assert embeddings == pytest.approx(0.5404, abs=5e-5)
+
+
+def test_released_rates_leave_the_embeddings_out():
+    assert layer_decay(2, 0.5, embeddings=2.5, head=2.5) == (2.5, 0.5, 1.0, 2.5)
+    assert layer_decay(3, 1.0) == (1.0,) * 5
+
+
+@pytest.mark.parametrize("wrong", [(0, 0.95), (2, 0.0), (2, 0.9, -1.0), (2, 0.9, None, 0.0)])
+def test_impossible_decay_is_refused(wrong):
+    with pytest.raises(ValueError, match="positive factors"):
+        layer_decay(*wrong)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import copy
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,6 +25,7 @@ from transformers import (
     AutoTokenizer,
     BertConfig,
     BertForMaskedLM,
+    PreTrainedModel,
     PreTrainedTokenizerBase,
     PreTrainedTokenizerFast,
 )
@@ -98,12 +99,20 @@ class MaskedPositionsModel(nn.Module):
     BERT's released code. Introduced in the chapter *How to fine-tune BERT*.
 
     Args:
-        model: the encoder with its head.
+        model: the encoder with its head; of BERT's, RoBERTa's or DistilBERT's
+            kind.
+
+    Raises:
+        TypeError: no such kind; the message names those it may be.
     """
 
-    def __init__(self, model: BertForMaskedLM) -> None:
+    model: Any  # transformers leaves the types of its models' parts open
+
+    def __init__(self, model: PreTrainedModel) -> None:
         super().__init__()
+        mlm_head(model)  # says so where the kind is not known
         self.model = model
+        self.training = model.training
 
     def forward(
         self, ids: Tensor, positions: Tensor, attention_mask: Tensor | None = None
@@ -115,8 +124,36 @@ class MaskedPositionsModel(nn.Module):
             positions: (M,), counted through the rows: row * T + column.
             attention_mask: (B, T), False at padding; None without any.
         """
-        hidden = self.model.bert(ids, attention_mask=attention_mask).last_hidden_state
-        return MaskedPositionsOutput(self.model.cls(hidden.flatten(0, 1)[positions]))
+        hidden = self.model.base_model(ids, attention_mask=attention_mask).last_hidden_state
+        return MaskedPositionsOutput(mlm_head(self.model)(hidden.flatten(0, 1)[positions]))
+
+
+def mlm_head(model: Any) -> Callable[[Tensor], Tensor]:
+    """The masked-language-model head of ``model``: from states (M, H) to logits (M, V).
+
+    Introduced in the chapter *How to fine-tune BERT*.
+
+    Raises:
+        TypeError: the head of this kind of model is not known.
+    """
+    for name in ("cls", "lm_head"):  # BERT's and RoBERTa's
+        if hasattr(model, name):
+            head: Callable[[Tensor], Tensor] = getattr(model, name)
+            return head
+    if not hasattr(model, "vocab_projector"):
+        raise TypeError(
+            f"the head of {type(model).__name__} is not known: take a masked language model of "
+            "BERT's, RoBERTa's or DistilBERT's kind"
+        )
+    parts = model.vocab_transform, model.activation, model.vocab_layer_norm, model.vocab_projector
+
+    def distilbert_head(states: Tensor) -> Tensor:
+        """DistilBERT keeps the parts of its head apart."""
+        for part in parts:
+            states = part(states)
+        return states
+
+    return distilbert_head
 
 
 def build_encoder(config: EncoderConfig) -> BertForMaskedLM:

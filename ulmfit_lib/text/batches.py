@@ -76,8 +76,8 @@ def truncate_last(ids: Sequence[int], n: int) -> list[int]:
     return [BOS_ID, *ids[len(ids) - n + 1 :]]
 
 
-def pad_batch(documents: Sequence[Sequence[int]]) -> Tensor:
-    """Stack documents into ids (B, T), padded after the text to the longest.
+def pad_batch(documents: Sequence[Sequence[int]], pad_id: int = PAD_ID) -> Tensor:
+    """Stack ``documents`` into ids (B, T), padded after the text with ``pad_id``.
 
     Introduced in the chapter *FitLaM*.
 
@@ -92,7 +92,7 @@ def pad_batch(documents: Sequence[Sequence[int]]) -> Tensor:
             f"documents[{lengths.index(0)}] is empty, its row would be all padding: "
             "begin_document() starts each document with a BOS token"
         )
-    batch = torch.full((len(documents), max(lengths)), PAD_ID, dtype=torch.long)
+    batch = torch.full((len(documents), max(lengths)), pad_id, dtype=torch.long)
     for row, document in zip(batch, documents, strict=True):
         row[: len(document)] = torch.tensor(document, dtype=torch.long)
     return batch
@@ -120,6 +120,8 @@ class TokenDataset:
     Raises:
         ValueError: labels and documents differ in number.
     """
+
+    pad_id = PAD_ID  # what fills a batch of these documents up
 
     def __init__(
         self,
@@ -334,7 +336,7 @@ class TextLoader(DataLoader):
 
     def collate(self, items: Sequence[tuple[Any, ...]]) -> Batch:
         """(ids (B, T) long, labels (B,) long or float32); without labels ids alone."""
-        ids = pad_batch([item[0] for item in items])
+        ids = pad_batch([item[0] for item in items], self.dataset.pad_id)
         if len(items[0]) == 1:
             return (ids,)
         labels = torch.tensor([item[1] for item in items])

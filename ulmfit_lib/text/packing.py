@@ -27,9 +27,9 @@ from ulmfit_lib.text.masking import (
     corrupt,
     mask_tokens,
 )
-from ulmfit_lib.text.tokenizer import BOS_ID, CLS_ID, PAD_ID, SEP_ID
+from ulmfit_lib.text.special_tokens import BOOK_TOKENS, SpecialTokens
+from ulmfit_lib.text.truncation import FRAME
 
-FRAME = 2  # tokens of a sequence that are not text: [CLS] and the last [SEP]
 STANDARD_MASKING = MaskingConfig()  # single tokens at 15 %: every held-out loss is of these
 HELD_OUT_SEED = 0
 
@@ -61,7 +61,9 @@ class MaskedTargets(NamedTuple):
     targets: Tensor  # (M,) the tokens that stand there
 
 
-def pack_sequences(tokens: np.ndarray, starts: np.ndarray, length: int) -> Tensor:
+def pack_sequences(
+    tokens: np.ndarray, starts: np.ndarray, length: int, special: SpecialTokens = BOOK_TOKENS
+) -> Tensor:
     """Sequences of ``length`` tokens whose text begins at ``starts``.
 
     Introduced in the chapter *How to fine-tune BERT*.
@@ -70,6 +72,7 @@ def pack_sequences(tokens: np.ndarray, starts: np.ndarray, length: int) -> Tenso
         tokens: token stream (N,), every document opened by ``[BOS]``.
         starts: where each sequence's text begins, (B,).
         length: tokens of a sequence, ``[CLS]`` and ``[SEP]`` included.
+        special: ids of the special tokens.
 
     Returns:
         Token ids (B, length); where the stream ends early, ``[SEP]`` follows
@@ -78,10 +81,11 @@ def pack_sequences(tokens: np.ndarray, starts: np.ndarray, length: int) -> Tenso
     columns = starts[:, None] + np.arange(length - FRAME)
     inside = columns < len(tokens)
     text = tokens[np.minimum(columns, len(tokens) - 1)].astype(np.int64)
-    packed = np.full((len(starts), length), PAD_ID, dtype=np.int64)
-    packed[:, 0] = CLS_ID
-    packed[:, 1:-1] = np.where(inside, np.where(text == BOS_ID, SEP_ID, text), PAD_ID)
-    packed[np.arange(len(starts)), 1 + inside.sum(axis=1)] = SEP_ID
+    packed = np.full((len(starts), length), special.pad_id, dtype=np.int64)
+    packed[:, 0] = special.cls_id
+    closed = np.where(text == special.bos_id, special.sep_id, text)
+    packed[:, 1:-1] = np.where(inside, closed, special.pad_id)
+    packed[np.arange(len(starts)), 1 + inside.sum(axis=1)] = special.sep_id
     return torch.from_numpy(packed)
 
 
@@ -120,6 +124,7 @@ class MaskedSequences(DataLoader):
             ``masking``.
         batches_per_epoch: how many batches make an epoch of fastai; None for
             one pass.
+        special: ids of the special tokens.
 
     Raises:
         ValueError: the text does not fill one batch.
@@ -133,6 +138,7 @@ class MaskedSequences(DataLoader):
         masking: MaskingConfig = STANDARD_MASKING,
         rate: Callable[[int], float] | None = None,
         batches_per_epoch: int | None = None,
+        special: SpecialTokens = BOOK_TOKENS,
     ) -> None:
         self.body = config.length - FRAME
         # One [BOS] opens the text, and any offset below `body` must leave the same number.
@@ -144,7 +150,7 @@ class MaskedSequences(DataLoader):
                 f"length={config.length}: give more text, or smaller or shorter batches"
             )
         self.tokens, self.config, self.vocabulary = tokens, config, vocabulary
-        self.masking, self.rate = masking, rate
+        self.masking, self.rate, self.special = masking, rate, special
         self.batches_per_epoch = batches_per_epoch or self.batches_per_pass
         self.epoch = 0
         self._order: tuple[int, np.ndarray] | None = None
@@ -169,7 +175,7 @@ class MaskedSequences(DataLoader):
         """Batch ``t`` of the whole run, counted from 0."""
         turn, number = divmod(t, self.batches_per_pass)
         starts = self._starts(turn)[number * self.config.batch_size :][: self.config.batch_size]
-        ids = pack_sequences(self.tokens, starts, self.config.length)
+        ids = pack_sequences(self.tokens, starts, self.config.length, self.special)
         generator = torch.Generator().manual_seed(hash((self.config.seed, t)) % 2**63)
         rate = self.masking.rate if self.rate is None else self.rate(t)
         whole = self.masking.whole_words
@@ -200,19 +206,25 @@ class HeldOutSequences:
         length: tokens of a sequence.
         vocabulary: for the masks.
         batch_size: sequences read at once.
+        special: ids of the special tokens.
 
     Raises:
         ValueError: the text has less than one token after its ``[BOS]``.
     """
 
     def __init__(
-        self, tokens: np.ndarray, length: int, vocabulary: MaskingVocabulary, batch_size: int = 32
+        self,
+        tokens: np.ndarray,
+        length: int,
+        vocabulary: MaskingVocabulary,
+        batch_size: int = 32,
+        special: SpecialTokens = BOOK_TOKENS,
     ) -> None:
         if len(tokens) < 2:
             raise ValueError(f"{len(tokens)} tokens are no text to measure on: give more")
         starts = np.arange(1, len(tokens), PackConfig(batch_size, length).length - FRAME)
         generator = torch.Generator().manual_seed(HELD_OUT_SEED)
-        ids = pack_sequences(tokens, starts, length)
+        ids = pack_sequences(tokens, starts, length, special)
         self.masked = mask_tokens(ids, vocabulary, STANDARD_MASKING, generator)
         self.batch_size = batch_size
 

@@ -38,12 +38,12 @@ class StreamConfig:
             raise ValueError(f"batch_size={self.batch_size}, bptt={self.bptt}: give 1 or more")
 
 
-def join_documents(documents: Sequence[Sequence[int]]) -> np.ndarray:
-    """One stream of token ids (N,), each document opened by ``[BOS]``.
+def join_documents(documents: Sequence[Sequence[int]], bos_id: int = BOS_ID) -> np.ndarray:
+    """One stream of token ids (N,), each of ``documents`` opened by ``bos_id``, ``[BOS]``.
 
     Ids are held in 16 bits where the vocabulary allows, 32 otherwise.
     """
-    pieces = [np.array([BOS_ID, *ids]) for ids in documents]
+    pieces = [np.array([bos_id, *ids]) for ids in documents]
     stream = np.concatenate(pieces) if pieces else np.array([], dtype=np.int64)
     fits = stream.size == 0 or int(stream.max()) < 2**16
     return stream.astype(np.uint16 if fits else np.uint32)

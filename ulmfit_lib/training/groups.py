@@ -75,8 +75,42 @@ def discriminative_lrs(lr_max: float, n_groups: int, ratio: Ratio) -> list[float
     return [lr_max * factor for factor in ratio]
 
 
+def layer_decay(
+    n_layers: int, decay: float, embeddings: float | None = None, head: float = 1.0
+) -> tuple[float, ...]:
+    r"""One factor per group of an encoder's classifier: :math:`\eta^{k-1} = \xi \eta^k`.
+
+    The top layer has factor 1, layer ``i`` has ``decay ** (n_layers - 1 - i)``,
+    and the embeddings one power more. The released code leaves embeddings,
+    pooler and head out of the rule: they have a rate of their own
+    (``embeddings`` and ``head``), so that embeddings may move faster than any
+    layer. Source: Sun et al. 2019, section 5.3.4. Introduced in the chapter
+    *How to fine-tune BERT*.
+
+    Args:
+        n_layers: transformer layers.
+        decay: the paper's :math:`\xi`, rate of a layer over that of the layer above.
+        embeddings: factor of the embeddings; None goes on with the rule.
+        head: factor of the new head, and of the pooler.
+
+    Returns:
+        Factors of embeddings, layers from the bottom up, and head: a ``ratio``
+        for :func:`discriminative_lrs`.
+
+    Raises:
+        ValueError: ``n_layers`` is below 1, or a factor is not positive.
+    """
+    lowest = decay**n_layers if embeddings is None else embeddings
+    if n_layers < 1 or min(decay, lowest, head) <= 0:
+        raise ValueError(
+            f"n_layers={n_layers}, decay={decay}, embeddings={embeddings}, head={head}: give at "
+            "least 1 layer and positive factors"
+        )
+    return (lowest, *(decay ** (n_layers - 1 - i) for i in range(n_layers)), head)
+
+
 def layerwise_groups(
-    model: LanguageModel | Classifier, base_lr: float, ratio: float
+    model: LanguageModel | Classifier, base_lr: float, ratio: Ratio
 ) -> list[dict[str, Any]]:
     """Parameter groups with their learning rates, as any torch optimizer takes them.
 
@@ -85,7 +119,8 @@ def layerwise_groups(
     Args:
         model: a language model or classifier.
         base_lr: learning rate of the top group.
-        ratio: learning rate of a group over that of the group above it.
+        ratio: learning rate of a group over that of the group above it, or
+            one factor per group (:func:`layer_decay`).
 
     Returns:
         ``{"params": ..., "lr": ...}`` per group, bottom to top.

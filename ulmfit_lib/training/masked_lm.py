@@ -13,7 +13,6 @@ from torch.nn import functional as F
 
 from ulmfit_lib.models.encoder import MaskedPositionsModel, MaskedPositionsOutput
 from ulmfit_lib.text.packing import MaskedTargets
-from ulmfit_lib.text.tokenizer import PAD_ID
 from ulmfit_lib.training.learner import evaluation_mode
 from ulmfit_lib.training.processes import mean_over_processes
 
@@ -62,11 +61,12 @@ def score_masked_lm(model: MaskedPositionsModel, batches: Iterable[MaskedTargets
         ValueError: nothing is masked.
     """
     device = next(model.parameters()).device
+    pad_id = model.model.config.pad_token_id
     loss, right, n = 0.0, 0, 0
     with evaluation_mode(model):
         for ids, positions, targets in batches:
             ids, targets = ids.to(device), targets.to(device)
-            logits = model(ids, positions.to(device), ids != PAD_ID).logits.float()
+            logits = model(ids, positions.to(device), ids != pad_id).logits.float()
             loss += F.cross_entropy(logits, targets, reduction="sum").item()
             right += int((logits.argmax(dim=1) == targets).sum())
             n += len(targets)
