@@ -4,14 +4,7 @@ import numpy as np
 import pytest
 from sklearn.neighbors import NearestNeighbors
 
-from ulmfit_lib.text.neighbours import (
-    EmbeddingConfig,
-    allowed_positions,
-    embed,
-    nearest,
-    select_at_random,
-    select_neighbours,
-)
+from ulmfit_lib.text.neighbours import EmbeddingConfig, Pool, nearest
 
 TOPICS = {
     "plot": "axis legend figure colour marker line title".split(),
@@ -30,11 +23,12 @@ POOL = [text for seed, topic in enumerate(TOPICS) for text in sentences(topic, 3
 
 
 def test_vectors_have_length_one_or_zero():
-    pool, task = embed(POOL, ["legend axis", "nothing known here"], CONFIG)
-    np.testing.assert_allclose(np.linalg.norm(pool, axis=1), 1, atol=1e-5)
+    pool = Pool(POOL, config=CONFIG)
+    task = pool.embed(["legend axis", "nothing known here"])
+    np.testing.assert_allclose(np.linalg.norm(pool.vectors, axis=1), 1, atol=1e-5)
     np.testing.assert_allclose(np.linalg.norm(task, axis=1), [1, 0], atol=1e-5)
-    again, _ = embed(POOL, ["legend axis"], CONFIG)
-    np.testing.assert_array_equal(pool, again)
+    np.testing.assert_allclose(pool.vectors, pool.embed(pool.texts), atol=1e-5)
+    np.testing.assert_array_equal(pool.vectors, Pool(POOL, config=CONFIG).vectors)
 
 
 def test_the_nearest_are_those_of_an_exact_search():
@@ -47,34 +41,29 @@ def test_the_nearest_are_those_of_an_exact_search():
 
 
 def test_neighbours_are_of_the_task_s_own_topic():
-    task = sentences("plot", 5, seed=9)
-    chosen = select_neighbours(POOL, task, 3, config=CONFIG)
-    assert 3 <= len(chosen) <= 15 and chosen == sorted(set(chosen))
-    assert all(POOL[i].endswith("plot") for i in chosen)
-    at_random = select_at_random(POOL, task, len(chosen), seed=1)
-    assert sum(POOL[i].endswith("plot") for i in at_random) < len(chosen)
-    assert at_random == select_at_random(POOL, task, len(chosen), seed=1)
+    pool, task = Pool(POOL, config=CONFIG), sentences("plot", 5, seed=9)
+    chosen = pool.neighbours(task, 3)
+    assert 3 <= len(chosen) <= 15 and len(set(chosen)) == len(chosen)
+    assert all(text.endswith("plot") for text in chosen)
+    at_random = pool.at_random(len(chosen), seed=1)
+    assert sum(text.endswith("plot") for text in at_random) < len(chosen)
+    assert at_random == pool.at_random(len(chosen), seed=1) != pool.at_random(len(chosen), seed=2)
 
 
-def test_neither_the_task_s_own_texts_nor_forbidden_ones_are_chosen():
-    task, forbidden = [POOL[0]], [POOL[1], POOL[2]]
-    for chosen in (
-        select_neighbours([*POOL, *POOL], task, 25, forbidden, CONFIG),
-        select_at_random([*POOL, *POOL], task, 60, forbidden),
-    ):
-        texts = [[*POOL, *POOL][i] for i in chosen]
-        assert not set(texts) & {*task, *forbidden}
-        assert len(texts) == len(set(texts))
-
-
-def test_allowed_are_first_copies_only():
-    assert allowed_positions(["a b c d", "x y z w", "a b c d"], ["x y z w"]) == [0]
+def test_neither_copies_nor_forbidden_texts_are_in_the_pool():
+    pool = Pool([*POOL, *POOL], forbidden=POOL[:2], config=CONFIG)
+    assert not set(pool.texts) & set(POOL[:2])
+    assert len(set(pool.texts)) == len(pool.texts) <= len(POOL) - 2
+    assert pool.neighbours([POOL[0]], len(pool.texts)) == list(pool.texts)
 
 
 def test_impossible_choices_are_refused():
+    pool = Pool(POOL, config=CONFIG)
     with pytest.raises(ValueError, match="k=500 neighbours of a pool of"):
-        select_neighbours(POOL, [POOL[0]], 500, config=CONFIG)
-    with pytest.raises(ValueError, match="n=500, but only"):
-        select_at_random(POOL, [], 500)
+        pool.neighbours([POOL[0]], 500)
+    with pytest.raises(ValueError, match="n=500: the pool has"):
+        pool.at_random(500, seed=0)
+    with pytest.raises(ValueError, match="no words"):
+        Pool(["the", "of"])
     with pytest.raises(ValueError, match="no words|too few"):
-        embed(["the", "of"], ["a"])
+        Pool([])

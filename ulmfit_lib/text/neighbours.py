@@ -34,45 +34,89 @@ class EmbeddingConfig:
     seed: int = 0  # of the decomposition
 
 
-def embed(
-    pool: Sequence[str], task: Sequence[str], config: EmbeddingConfig = EmbeddingConfig()
-) -> tuple[Vectors, Vectors]:
-    """Vectors of length 1 for the texts of a pool and of a task; zero where no word is known.
+class Pool:
+    """Unlabelled texts of a domain, ready to be chosen from.
 
-    Words and directions are learned from the pool, as VAMPIRE is. Introduced
-    in the chapter *Don't stop pre-training*.
+    Near copies within the pool count once, and near copies of ``forbidden``
+    texts, the test set's above all, are never chosen. Words and directions
+    are learned from the pool, as VAMPIRE is. Introduced in the chapter *Don't
+    stop pre-training*.
 
     Args:
-        pool: domain texts, N.
-        task: texts of the task, M.
-        config: sizes and seed.
-
-    Returns:
-        (N, F) and (M, F).
+        texts: of the domain, N.
+        forbidden: texts that must not be trained on.
+        config: how a text becomes a vector.
 
     Raises:
-        ValueError: the pool has too few words for a vector of two features.
+        ValueError: too few texts or words to compare by.
     """
-    words = TfidfVectorizer(
-        sublinear_tf=True,
-        stop_words="english",
-        min_df=min(config.min_documents, len(pool)),
-        max_features=config.max_words,
-    )
-    try:
-        counted = words.fit_transform(pool)
-    except ValueError as error:
-        raise ValueError(f"the pool of {len(pool)} texts has no words to compare by") from error
-    size = min(config.size, *(n - 1 for n in counted.shape))
-    if size < 2:
-        raise ValueError(
-            f"the pool has {counted.shape[0]} texts and {counted.shape[1]} words: too few to "
-            "compare texts by, give more text"
+
+    def __init__(
+        self,
+        texts: Sequence[str],
+        forbidden: Sequence[str] = (),
+        config: EmbeddingConfig = EmbeddingConfig(),
+    ) -> None:
+        groups = near_copy_groups([*forbidden, *texts], threshold=0.5)[len(forbidden) :]
+        first = [i for i, group in enumerate(groups, start=len(forbidden)) if group == i]
+        self.texts = tuple(texts[i - len(forbidden)] for i in first)
+        self._words = TfidfVectorizer(
+            sublinear_tf=True,
+            stop_words="english",
+            min_df=min(config.min_documents, max(1, len(self.texts))),
+            max_features=config.max_words,
         )
-    directions = TruncatedSVD(size, random_state=config.seed)
-    found = directions.fit_transform(counted), directions.transform(words.transform(task))
-    pool_vectors, task_vectors = (normalize(v).astype(np.float32) for v in found)
-    return pool_vectors, task_vectors
+        try:
+            counted = self._words.fit_transform(self.texts)
+        except ValueError as error:
+            raise ValueError(
+                f"the pool's {len(self.texts)} texts have no words to compare by: give more text"
+            ) from error
+        size = min(config.size, *(n - 1 for n in counted.shape))
+        if size < 2:
+            raise ValueError(
+                f"the pool has {counted.shape[0]} texts with {counted.shape[1]} words: too few "
+                "to compare by, give more text"
+            )
+        self._directions = TruncatedSVD(size, random_state=config.seed)
+        self.vectors = _unit(self._directions.fit_transform(counted))
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        """Vectors (M, F) of length 1 for any texts; zero where no word is known."""
+        return _unit(self._directions.transform(self._words.transform(texts)))
+
+    def neighbours(self, task: Sequence[str], k: int) -> list[str]:
+        """The union of every task text's ``k`` nearest texts of the pool (kNN-TAPT).
+
+        Source: Gururangan et al. 2020, section 5.2.
+
+        Args:
+            task: the task's training texts.
+            k: neighbours of each.
+
+        Returns:
+            At most ``k`` texts for each of the task, each once, in the pool's order.
+
+        Raises:
+            ValueError: ``k`` is below 1 or above the size of the pool.
+        """
+        chosen = np.unique(nearest(self.vectors, self.embed(task), k))
+        return [self.texts[i] for i in chosen]
+
+    def at_random(self, n: int, seed: int) -> list[str]:
+        """``n`` random texts of the pool, in its order: the control (RAND-TAPT).
+
+        Args:
+            n: texts to draw.
+            seed: of the draw.
+
+        Raises:
+            ValueError: the pool has fewer.
+        """
+        if not 0 <= n <= len(self.texts):
+            raise ValueError(f"n={n}: the pool has {len(self.texts)} texts to draw from")
+        drawn = np.random.default_rng(seed).choice(len(self.texts), n, replace=False)
+        return [self.texts[i] for i in np.sort(drawn)]
 
 
 def nearest(pool: Vectors, task: Vectors, k: int) -> NDArray[np.int64]:
@@ -98,76 +142,5 @@ def nearest(pool: Vectors, task: Vectors, k: int) -> NDArray[np.int64]:
     return np.concatenate(found) if found else np.zeros((0, k), dtype=np.int64)
 
 
-def select_neighbours(
-    pool: Sequence[str],
-    task: Sequence[str],
-    k: int,
-    forbidden: Sequence[str] = (),
-    config: EmbeddingConfig = EmbeddingConfig(),
-) -> list[int]:
-    """Positions in the pool of the union of every task text's ``k`` nearest neighbours (kNN-TAPT).
-
-    Near copies within the pool count once, and near copies of ``forbidden``
-    texts, the test set's above all, are never chosen. A text that is in the
-    pool itself is not its own neighbour: near copies of the task's texts are
-    left out too. Source: Gururangan et al. 2020, section 5.2. Introduced in
-    the chapter *Don't stop pre-training*.
-
-    Args:
-        pool: unlabelled domain texts.
-        task: the task's training texts.
-        k: neighbours of each task text.
-        forbidden: texts that must not be trained on.
-        config: of the vectors.
-
-    Returns:
-        Ascending positions, at most ``k`` per task text.
-
-    Raises:
-        ValueError: fewer than ``k`` texts of the pool may be chosen.
-    """
-    allowed = allowed_positions(pool, [*task, *forbidden])
-    vectors = embed([pool[i] for i in allowed], task, config)
-    return sorted(allowed[i] for i in set(nearest(*vectors, k).ravel().tolist()))
-
-
-def select_at_random(
-    pool: Sequence[str], task: Sequence[str], n: int, forbidden: Sequence[str] = (), seed: int = 0
-) -> list[int]:
-    """Positions in the pool of ``n`` random texts, from the same ones that may be neighbours.
-
-    The control of :func:`select_neighbours` (RAND-TAPT). Introduced in the
-    chapter *Don't stop pre-training*.
-
-    Args:
-        pool: unlabelled domain texts.
-        task: the task's training texts.
-        n: texts to draw.
-        forbidden: texts that must not be trained on.
-        seed: of the draw.
-
-    Returns:
-        Ascending positions.
-
-    Raises:
-        ValueError: fewer than ``n`` texts may be chosen.
-    """
-    allowed = allowed_positions(pool, [*task, *forbidden])
-    if n > len(allowed):
-        raise ValueError(f"n={n}, but only {len(allowed)} of {len(pool)} texts may be chosen")
-    drawn = np.random.default_rng(seed).choice(len(allowed), n, replace=False)
-    return sorted(allowed[i] for i in drawn)
-
-
-def allowed_positions(pool: Sequence[str], apart_from: Sequence[str]) -> list[int]:
-    """Positions in the pool of texts that are no near copies of earlier ones or of ``apart_from``.
-
-    Introduced in the chapter *Don't stop pre-training*.
-
-    Args:
-        pool: texts to choose from.
-        apart_from: texts that none may copy.
-    """
-    groups = near_copy_groups([*apart_from, *pool], threshold=0.5)
-    first = len(apart_from)
-    return [i for i in range(len(pool)) if groups[first + i] == first + i]
+def _unit(vectors: NDArray[np.float64]) -> Vectors:
+    return np.asarray(normalize(vectors), dtype=np.float32)
