@@ -10,7 +10,7 @@ from ulmfit_lib.papers import experiments
 from ulmfit_lib.study.task_study import record_study
 
 
-@pytest.mark.parametrize("paper", ["fitlam", "ulmfit"])
+@pytest.mark.parametrize("paper", ["fitlam", "ulmfit", "bert"])
 def test_an_experiment_is_found_by_its_paper(paper: str) -> None:
     found = experiments.find(paper)
     assert (found.func, found.args[0]) == (record_study, paper)  # type: ignore[attr-defined]
@@ -18,5 +18,5 @@ def test_an_experiment_is_found_by_its_paper(paper: str) -> None:
 
 
 def test_an_unknown_paper_is_named() -> None:
-    with pytest.raises(ValueError, match=r"paper='bert' has no recorded experiment.*fitlam"):
-        experiments.find("bert")
+    with pytest.raises(ValueError, match=r"paper='gpt' has no recorded experiment.*fitlam"):
+        experiments.find("gpt")

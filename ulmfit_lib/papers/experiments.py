@@ -9,7 +9,12 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
-from ulmfit_lib.papers import fitlam_experiment, transfer_experiment, ulmfit_experiment
+from ulmfit_lib.papers import (
+    bert_experiment,
+    fitlam_experiment,
+    transfer_experiment,
+    ulmfit_experiment,
+)
 from ulmfit_lib.study.records import RunRecord
 from ulmfit_lib.study.task_study import BuildStudy, record_study
 
@@ -17,6 +22,7 @@ Runner = Callable[[str, str | Path, int], RunRecord]  # (task, folder, workers) 
 STUDIES: Mapping[str, BuildStudy] = {
     "fitlam": fitlam_experiment.study,
     "ulmfit": ulmfit_experiment.study,
+    "bert": bert_experiment.study,
     "transfer": transfer_experiment.study,
 }
 

@@ -1,0 +1,446 @@
+"""The BERT chapter's experiment: what each choice of the paper is worth, one change at a time.
+
+``python -m ulmfit_lib run bert --task imdb`` writes its run record. Arms share
+seeds, labelled examples, updates and test set. Introduced in the chapter *How
+to fine-tune BERT*.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from torch import Tensor, nn
+
+from ulmfit_lib.models.encoder_classifier import EncoderClassifierConfig
+from ulmfit_lib.models.hierarchical import PIECE_POOLINGS, HierarchicalConfig
+from ulmfit_lib.models.layer_features import COMBINATIONS, layer_by_layer
+from ulmfit_lib.models.pretrained import load_language_model
+from ulmfit_lib.models.pretrained_encoder import (
+    PretrainedEncoder,
+    encoder_parts,
+    load_pretrained_encoder,
+)
+from ulmfit_lib.papers import ulmfit
+from ulmfit_lib.papers.bert_finetuning import (
+    EncoderTuning,
+    LabelledDocuments,
+    as_read,
+    classify,
+    tune_encoder,
+    tune_on_tasks,
+    under_its_old_head,
+)
+from ulmfit_lib.study.baselines import linear_probe, tfidf_logistic_regression
+from ulmfit_lib.study.doctor import has_fast_bfloat16
+from ulmfit_lib.study.records import TRANSDUCTIVE, CellResult, Touched
+from ulmfit_lib.study.scale import Scale, pick
+from ulmfit_lib.study.seeds import derive, few_labels
+from ulmfit_lib.study.task_study import (
+    Curves,
+    LabelledTexts,
+    StudyArm,
+    StudySizes,
+    TaskStudy,
+    labelled,
+    likeliest,
+    sample_texts,
+)
+from ulmfit_lib.text import pydocs
+from ulmfit_lib.text.corpora import load, with_validation
+from ulmfit_lib.text.corpus import Corpus, Split
+from ulmfit_lib.text.long_documents import long_task
+from ulmfit_lib.text.truncation import FRAME, TRUNCATIONS
+from ulmfit_lib.training.fine_tuning import Documents, class_probabilities
+from ulmfit_lib.training.further_pretraining import (
+    FurtherPretraining,
+    further_pretrain,
+    masked_lm_score,
+)
+from ulmfit_lib.training.groups import layer_decay
+
+LONG = "pydocs-long"  # made of pydocs and the docstrings of other packages
+TUNED, TFIDF, PROBE, ULMFIT, TASKS = "FiT", "TF-IDF", "frozen encoder", "ULMFiT", "multi-task"
+WITHIN, IN_DOMAIN, CROSS_DOMAIN = "within-task", "in-domain", "cross-domain"
+WITH_TEST = f"within-task, {TRANSDUCTIVE}"
+RATES = (0.2, 1.0, 5.0, 20.0)  # times the base rate; in the paper the largest is 20 times the best
+DECAYS = (1.0, 0.95, 0.9, 0.85)  # the paper's, section 5.3.4
+# Corpora whose text is of the task's domain, of another one, and tasks to be learned along.
+DOMAINS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
+    "imdb": (("yelp10k", "amazon-mds"), ("ag-news",), ("ag-news", "trec6")),
+    "ag-news": (("bbc-news",), ("imdb",), ("imdb", "trec6")),
+    "trec6": ((), ("ag-news",), ("ag-news", "imdb")),
+    "arxiv-cs39": (("arxiv-ai-abstracts",), ("arxiv-bio-abstracts",), ("ag-news", "trec6")),
+}
+OTHER_DOCSTRINGS, SOURCE_CODE = "other docstrings", "source code"
+EMBEDDED = ((OTHER_DOCSTRINGS,), (SOURCE_CODE,), ("pydocs", "pydocs-roles"))
+
+
+@dataclass(frozen=True)
+class BertSizes(StudySizes):
+    """How large this study is. Introduced in the chapter *How to fine-tune BERT*."""
+
+    labels: int  # labelled examples, of all classes together
+    few: int  # the same in the arms with few labels
+    updates: int  # optimizer steps of a classifier, in whole epochs
+    batch_size: int  # documents
+    max_length: int  # tokens of a document or piece, [CLS] and [SEP] included
+    max_pieces: int  # of a longer document
+    texts: int  # texts that the encoder reads on, at most
+    text_updates: int  # optimizer steps of further pre-training
+    text_batch: int  # sequences of a batch
+    text_length: int  # tokens of a sequence
+    held_out: int  # texts on which filling masks is measured
+
+
+@dataclass(frozen=True)
+class BertArm(StudyArm):
+    """One way to get a classifier. Introduced in the chapter *How to fine-tune BERT*."""
+
+    method: str = TUNED  # or TFIDF, PROBE, ULMFIT, TASKS
+    tuning: EncoderTuning = EncoderTuning()  # how the encoder is tuned
+    text: str = ""  # what it reads before: WITHIN, IN_DOMAIN, CROSS_DOMAIN, WITH_TEST; "": nothing
+    text_updates: int = 0  # for so many steps
+
+
+def sizes(scale: Scale | None = None) -> BertSizes:
+    """The study's sizes at ``scale``, by default the dial's; label counts follow from the task."""
+    return pick(
+        smoke=BertSizes(1, (2, 4), 20, 8, 4, 2, 4, 16, 2, 40, 2, 4, 16, 8),
+        laptop=BertSizes(5, (10, 50), 400, 400, 100, 50, 16, 64, 3, 4000, 80, 16, 128, 20),
+        paper=BertSizes(
+            5, (50, 2500), 25_000, 25_000, 100, 4000, 24, 128, 24, 100_000, 100_000, 32, 128, 1000
+        ),
+        scale=scale,
+    )
+
+
+def fitting(size: BertSizes, labels: Sequence[int]) -> BertSizes:
+    """``size`` with the label counts of each class that its totals make for this task.
+
+    Introduced in the chapter *How to fine-tune BERT*.
+
+    Args:
+        size: of the study.
+        labels: class of each training example.
+    """
+    counts = Counter(labels)
+    rarest = min(counts.values())
+    few, many = (min(rarest, max(1, n // len(counts))) for n in (size.few, size.labels))
+    return replace(size, per_class=(few, many))
+
+
+def base_tuning(size: BertSizes, n_layers: int, bfloat16: bool = False) -> EncoderTuning:
+    """The paper's recipe for the shipped encoder; every arm changes one thing in it.
+
+    Introduced in the chapter *How to fine-tune BERT*.
+
+    Args:
+        size: updates, batches, lengths.
+        n_layers: of the encoder.
+        bfloat16: compute products in bfloat16.
+    """
+    return EncoderTuning(
+        updates=size.updates,
+        batch_size=size.batch_size,
+        max_length=size.max_length,
+        ratio=layer_decay(n_layers, 0.95),
+        truncation="head+tail",
+        bfloat16=bfloat16,
+    )
+
+
+def arms(size: BertSizes, base: EncoderTuning, n_layers: int) -> dict[str, BertArm]:
+    """Every arm of the study by name.
+
+    Introduced in the chapter *How to fine-tune BERT*.
+
+    Args:
+        size: label counts, and steps of further pre-training.
+        base: what the arms change one thing in.
+        n_layers: of the encoder.
+    """
+    few, many = size.per_class
+    whole, n = BertArm(many, tuning=base), size.text_updates
+    found = {
+        method: replace(whole, method=method) for method in (TUNED, TFIDF, PROBE, ULMFIT, TASKS)
+    }
+    found |= {name: replace(whole, tuning=t) for name, t in _tunings(size, base, n_layers).items()}
+    for text in (WITHIN, IN_DOMAIN, CROSS_DOMAIN, WITH_TEST):
+        found[f"text={text}"] = replace(whole, text=text, text_updates=n)
+    found[f"text={WITHIN}, a quarter"] = replace(whole, text=WITHIN, text_updates=n // 4)
+    scarce = replace(whole, per_class=few)
+    found["few labels"] = scarce
+    found[f"few labels, {WITHIN}"] = replace(scarce, text=WITHIN, text_updates=n)
+    found[f"few labels, {TFIDF}"] = replace(scarce, method=TFIDF)
+    return found
+
+
+def _tunings(size: BertSizes, base: EncoderTuning, n_layers: int) -> dict[str, EncoderTuning]:
+    """One change in ``base`` each: long texts, layers, rates, schedules."""
+    found = {f"truncation={t}": replace(base, truncation=t) for t in TRUNCATIONS}
+    for pooling in PIECE_POOLINGS:
+        in_pieces = HierarchicalConfig(
+            piece_pooling=pooling,
+            piece_length=size.max_length,
+            max_pieces=size.max_pieces,
+            group_size=64,
+        )
+        found[f"hierarchical={pooling}"] = replace(base, head=in_pieces)
+    for name, layers in _layer_choices(n_layers).items():
+        kept = replace(base, ratio=layer_decay(max(i % n_layers for i in layers) + 1, 0.95))
+        for combination in COMBINATIONS if len(layers) > 1 else COMBINATIONS[:1]:
+            head = EncoderClassifierConfig(layers=layers, combination=combination)
+            label = f"layers={name} {combination}" if len(layers) > 1 else f"layer={name}"
+            found[label] = replace(kept, head=head)
+    for factor in RATES:
+        found[f"lr={factor:g}x"] = replace(base, lr_max=base.lr_max * factor)
+    for decay in DECAYS:
+        found[f"decay={decay:g}"] = replace(base, ratio=layer_decay(n_layers, decay))
+    released = layer_decay(n_layers, 0.95, embeddings=2.5, head=2.5)  # 5e-5 beside 2e-5
+    found["decay=0.95, as released"] = replace(base, ratio=released)
+    found["schedule=released"] = replace(base, schedule="released")
+    found["schedule=stlr"] = replace(base, schedule="stlr")
+    found["schedule=stlr, gradual"] = replace(base, schedule="stlr", thaw_stages=1)
+    return found
+
+
+def _layer_choices(n_layers: int) -> dict[str, tuple[int, ...]]:
+    """Single layers, and the first third, the last third and all of them.
+
+    The paper's first and last four of twelve are the first and last two of four.
+    """
+    some = 4 if n_layers >= 12 else max(2, n_layers // 2)
+    return {
+        **{str(i): (i,) for i in range(n_layers - 1)},
+        "last": (-1,),
+        f"first-{some}": tuple(range(some)),
+        f"last-{some}": tuple(range(-some, 0)),
+    }
+
+
+class BertStudy(TaskStudy[BertArm]):
+    """The study's data, and how an arm is trained.
+
+    An encoder that has read on serves every arm of its seed; so does one and
+    the same classifier. Introduced in the chapter *How to fine-tune BERT*.
+
+    Args:
+        task: labelled texts with splits "train", "valid" and "test".
+        size: how much of it to use.
+        encoder: where every arm starts.
+        texts: unlabelled texts by kind: in-domain, cross-domain; a kind
+            without any has no arm.
+        others: tasks to be learned along.
+        bfloat16: compute products in bfloat16.
+    """
+
+    size: BertSizes
+
+    def __init__(
+        self,
+        task: Corpus,
+        size: BertSizes,
+        encoder: PretrainedEncoder,
+        texts: Mapping[str, Sequence[str]],
+        others: Sequence[Corpus],
+        bfloat16: bool = False,
+    ) -> None:
+        size = fitting(size, labelled(task, "train").labels)
+        n_layers = len(encoder_parts(encoder.model).layers)
+        self.base = base_tuning(size, n_layers, bfloat16)
+        reading = FurtherPretraining(
+            size.text_updates, 5e-4, 0.1, size.text_batch, size.text_length, bfloat16=bfloat16
+        )
+        own = task.splits["train"].texts
+        self.texts = {WITHIN: own, **{kind: found for kind, found in texts.items() if found}}
+        self.texts[WITH_TEST] = (*own, *task.splits["test"].texts)
+        found = arms(size, self.base, n_layers)
+        kept = {name: a for name, a in found.items() if not a.text or a.text in self.texts}
+        super().__init__(task, size, kept, {"base": self.base, "reading": reading})
+        self.encoder, self.others, self.reading = encoder, others, reading
+        self.test_documents = encoder.encode(self.test.texts)
+        self.held_out = encoder.encode(labelled(task, "valid", size.held_out).texts)
+
+    def run(self, arm: BertArm, seed: int) -> CellResult:
+        """As every study; with the last training loss, and what masks cost after the tuning.
+
+        Args:
+            arm: one of ``self.arms``.
+            seed: of everything random.
+        """
+        result = super().run(arm, seed)
+        last = {name: float(curve[-1]) for name, curve in result.curves.items() if len(curve)}
+        return replace(result, metrics={**result.metrics, **last})
+
+    def stages(self, arm: BertArm) -> tuple[Touched, ...]:
+        """What each training stage of ``arm`` is shown."""
+        reads = [Touched("further pre-training", "train", True, False)]
+        if arm.text == WITH_TEST:
+            reads.append(Touched("further pre-training", "test", True, False))
+        own_text = arm.text in (WITHIN, WITH_TEST)
+        stages = [*(reads if own_text else []), Touched("classifier", "train", True, True)]
+        if arm.method in (TUNED, TASKS):
+            stages.append(Touched("masks filled after the tuning", "valid", True, False))
+        return tuple(stages)
+
+    def answer(self, arm: BertArm, shown: LabelledTexts, seed: int) -> tuple[Sequence[int], Curves]:
+        """Train ``arm`` and classify the test set.
+
+        Args:
+            arm: one of :func:`arms`.
+            shown: the labelled examples.
+            seed: the run's seed.
+        """
+        if arm.method == TFIDF:
+            return tfidf_logistic_regression(shown.texts, shown.labels, self.test.texts), {}
+        documents = self.encoder.encode(shown.texts)
+        if arm.method == PROBE:
+            return self._probe(documents, shown.labels), {}
+        if arm.method == ULMFIT:
+            return likeliest([self._ulmfit(documents, shown.labels, seed)]), {}
+        probabilities, curves = self.once(
+            seed, arm, lambda: self._tuned(arm, documents, shown.labels, seed)
+        )
+        return likeliest([probabilities]), curves
+
+    def _probe(self, documents: Documents, labels: Sequence[int]) -> list[int]:
+        """Logistic regression on the frozen encoder's last layer."""
+        train, test = (
+            layer_by_layer(self.encoder.model, as_read(d, None, self.base, self.encoder.special))
+            for d in (documents, self.test_documents)
+        )
+        return linear_probe(train[-1].numpy(), labels, test[-1].numpy())
+
+    def _ulmfit(self, documents: Documents, labels: Sequence[int], seed: int) -> Tensor:
+        """The chapter before's classifier, on the shipped language model as it is."""
+        recipe = ulmfit.at_size(
+            ulmfit.PAPER, 1, self.size.updates, 1, self.size.batch_size, drop_mult=0.3
+        )
+        tokens = self.size.max_length - FRAME  # as many as the encoder reads, the last ones
+        steps = replace(recipe.classifier.steps, bfloat16=self.base.bfloat16)
+        config = replace(recipe.classifier, lr_max=0.02, max_tokens=tokens, steps=steps)
+        start, classes = load_language_model("forward").encoder, len(self.task.label_names)
+        model, _ = ulmfit.tune_classifier(start, documents, labels, classes, config, seed=seed)
+        return class_probabilities(model, self.test_documents, max_tokens=tokens)
+
+    def _tuned(
+        self, arm: BertArm, documents: Documents, labels: Sequence[int], seed: int
+    ) -> tuple[Tensor, Curves]:
+        """Test probabilities (N, C) of the tuned encoder, and its curves."""
+        start, tuning, head = self._start(arm, seed), arm.tuning, None
+        special, classes = start.special, len(self.task.label_names)
+        encoder = start.model
+        if arm.method == TASKS:
+            tasks = [LabelledDocuments(documents, labels, classes), *self._other_tasks(seed)]
+            longer = replace(tuning, updates=tuning.updates * len(tasks))
+            shared, _ = tune_on_tasks(encoder, tasks, longer, seed, special)
+            encoder, head = shared.encoder, _linear(shared.head[0])
+            tuning = replace(tuning, lr_max=tuning.lr_max / 2)
+        model, rows = tune_encoder(
+            encoder, documents, labels, classes, tuning, seed, special=special, head=head
+        )
+        answers = classify(
+            model,
+            self.test_documents,
+            tuning.max_length,
+            truncation=tuning.truncation,
+            special=special,
+            bfloat16=tuning.bfloat16,
+        )
+        masks = masked_lm_score(
+            under_its_old_head(model, start), self.held_out, self.size.text_length
+        )
+        losses = [row["train_loss"] for row in rows]
+        return answers, {"train_loss": losses, "mlm_loss": [masks.loss]}
+
+    def _start(self, arm: BertArm, seed: int) -> PretrainedEncoder:
+        """The encoder that ``arm`` tunes, once it has read what it reads; kept for its seed."""
+
+        def read() -> PretrainedEncoder:
+            """Further pre-training on a sample of the texts."""
+            texts = sample_texts(self.texts[arm.text], self.size.texts, seed)
+            config = replace(self.reading, updates=arm.text_updates)
+            order = derive(seed, "further pre-training")
+            return further_pretrain(self.encoder, self.encoder.encode(texts), config, order)[0]
+
+        if not arm.text:
+            return self.encoder
+        return self.once(seed, (arm.text, arm.text_updates), read)
+
+    def _other_tasks(self, seed: int) -> list[LabelledDocuments]:
+        """As many labelled examples of each other task as of the task itself."""
+        found = []
+        for other in self.others:
+            every = labelled(other, "train")
+            size = fitting(self.size, every.labels)
+            chosen = every.take(few_labels(every.labels, size.per_class[-1], seed))
+            documents = self.encoder.encode(chosen.texts)
+            found.append(LabelledDocuments(documents, chosen.labels, len(other.label_names)))
+        return found
+
+
+def _linear(head: nn.Module) -> nn.Linear:
+    if not isinstance(head, nn.Linear):
+        raise TypeError(f"a task's head is a linear layer, not {type(head).__name__}")
+    return head
+
+
+def joined_pairs(task: Corpus) -> Corpus:
+    """``task`` with both segments of a row as one text, such as a title and its abstract.
+
+    Introduced in the chapter *How to fine-tune BERT*.
+    """
+    splits = {}
+    for name, split in task.splits.items():
+        pairs = zip(split.texts, split.texts_b or (), strict=split.texts_b is not None)
+        texts = tuple(f"{a}. {b}" for a, b in pairs) if split.texts_b else split.texts
+        splits[name] = Split(texts, split.labels)
+    return replace(task, splits=splits)
+
+
+def load_task(name: str) -> Corpus:
+    """A task of the study: one of the catalogue, its pairs joined, or ``pydocs-long``.
+
+    Without a validation split a tenth of the training set becomes one.
+    Introduced in the chapter *How to fine-tune BERT*.
+    """
+    if name == LONG:
+        return long_task(pydocs.load(), pydocs.other_docstrings())
+    task = joined_pairs(load(name))
+    return task if "valid" in task.splits else with_validation(task, 0.1, seed=0)
+
+
+def domain_texts(name: str) -> tuple[str, ...]:
+    """All unlabelled and training text of a corpus; its test text never.
+
+    Introduced in the chapter *How to fine-tune BERT*.
+    """
+    if name == OTHER_DOCSTRINGS:
+        return pydocs.other_docstrings()
+    if name == SOURCE_CODE:
+        return pydocs.source_code()
+    splits = load(name).splits
+    return tuple(t for part in ("train", "unsup") if part in splits for t in splits[part].texts)
+
+
+def study(task_name: str, scale: Scale) -> BertStudy:
+    """The study of a task, with text of its domain and of another, and tasks to learn along.
+
+    Introduced in the chapter *How to fine-tune BERT*.
+
+    Args:
+        task_name: a corpus with splits "train" and "test", or ``pydocs-long``.
+        scale: sets the sizes.
+    """
+    near, far, others = DOMAINS.get(task_name, EMBEDDED)
+    texts = {
+        kind: tuple(text for name in names for text in domain_texts(name))
+        for kind, names in ((IN_DOMAIN, near), (CROSS_DOMAIN, far))
+    }
+    companions = [load_task(name) for name in others if name != task_name]
+    encoder = load_pretrained_encoder()
+    return BertStudy(
+        load_task(task_name), sizes(scale), encoder, texts, companions, has_fast_bfloat16()
+    )
