@@ -13,8 +13,13 @@ from ulmfit_lib.papers.dont_stop_pretraining import (
     adapt,
     cost,
     phase_updates,
+    repeated,
 )
-from ulmfit_lib.training.further_pretraining import FurtherPretraining, masked_lm_score
+from ulmfit_lib.training.further_pretraining import (
+    FurtherPretraining,
+    masked_batches,
+    masked_lm_score,
+)
 
 READING = FurtherPretraining(lr_max=5e-3, batch_size=8, length=POSITIONS)
 CONFIG = Adaptation(updates=60, reading=READING)
@@ -56,12 +61,20 @@ def test_the_order_of_the_phases_matters(encoder):
     assert torch.equal(weights(one), weights(adapt(encoder, [domain, task], CONFIG)))
 
 
-def test_the_cost_counts_what_is_read_and_stored(encoder):
-    found = cost(encoder, [DOMAIN, TASK], CONFIG)
+def test_the_cost_counts_what_is_read_and_stored():
+    found = cost([DOMAIN, TASK], CONFIG)
     assert found.updates == 60 and found.texts == len(DOMAIN) + len(TASK)
     assert found.tokens == 60 * 8 * POSITIONS
     assert found.characters == sum(map(len, DOMAIN + TASK))
-    assert cost(encoder, [], CONFIG) == Cost(0, 0, 0, 0)
+    assert cost([], CONFIG) == Cost(0, 0, 0, 0)
+
+
+def test_few_texts_fill_every_batch_so_that_the_cost_is_what_it_says(encoder):
+    few = encoder.encode(TASK[:2])
+    batches = masked_batches(encoder, repeated(few, READING), READING)
+    assert batches.batch(0).ids.shape == (READING.batch_size, POSITIONS)
+    with pytest.raises(ValueError, match="without text"):
+        adapt(encoder, [[[]]], CONFIG)
 
 
 def test_impossible_budgets_are_refused():

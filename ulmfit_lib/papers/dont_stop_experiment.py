@@ -39,14 +39,12 @@ from ulmfit_lib.study.task_study import (
 )
 from ulmfit_lib.text.corpus import Corpus
 from ulmfit_lib.text.neighbours import Pool
-from ulmfit_lib.training.fine_tuning import Documents
 from ulmfit_lib.training.further_pretraining import FurtherPretraining, masked_lm_score
 
 TFIDF = "TF-IDF"
 DOMAIN, IRRELEVANT, OTHER_TASK, CURATED = "domain", "irrelevant", "other task", "curated"
 TASK, NEIGHBOURS, RANDOM = "task", "neighbours", "random"
 OWN_TEXT = (TASK, NEIGHBOURS, RANDOM)  # phases whose text follows from the labelled examples
-MEASURED = (DOMAIN, TASK, IRRELEVANT)  # kinds of held-out text on which masks are filled
 
 
 @dataclass(frozen=True)
@@ -212,7 +210,8 @@ class DontStopStudy(TaskStudy[DontStopArm]):
         if arm.reads == TFIDF:
             return tfidf_logistic_regression(shown.texts, shown.labels, self.test.texts), {}
         encoder = self.adapted(ARMS[arm.reads], shown, seed)
-        masks = {f"mlm loss, {k}": [masked_lm_score(encoder, self.held_out[k]).loss] for k in MEASURED}
+        held_out = self.held_out.items()
+        masks = {f"mlm loss, {kind}": [masked_lm_score(encoder, d).loss] for kind, d in held_out}
         model, _ = tune_encoder(
             encoder.model,
             encoder.encode(shown.texts),
@@ -225,9 +224,7 @@ class DontStopStudy(TaskStudy[DontStopArm]):
         answers = classify(model, self.test_documents, bfloat16=self.tuning.bfloat16)
         return likeliest([answers]), masks
 
-    def adapted(
-        self, phases: Sequence[str], shown: LabelledTexts, seed: int
-    ) -> PretrainedEncoder:
+    def adapted(self, phases: Sequence[str], shown: LabelledTexts, seed: int) -> PretrainedEncoder:
         """The encoder that has read ``phases``; kept where other cells read the same.
 
         Args:
@@ -238,7 +235,8 @@ class DontStopStudy(TaskStudy[DontStopArm]):
 
         def read(seed_of_reading: int) -> PretrainedEncoder:
             """All phases."""
-            found = [self._documents(phase, shown, seed) for phase in phases]
+            texts = [self.phase_texts(phase, shown, seed) for phase in phases]
+            found = [self.encoder.encode(of_phase) for of_phase in texts]
             return adapt(self.encoder, found, self.adaptation, derive(seed_of_reading, "reading"))
 
         if set(phases) & set(OWN_TEXT):
@@ -248,11 +246,14 @@ class DontStopStudy(TaskStudy[DontStopArm]):
             self._read[key] = read(0)
         return self._read[key]
 
-    def _documents(self, phase: str, shown: LabelledTexts, seed: int) -> Documents:
-        """Token ids of what is read in a phase."""
-        return self.encoder.encode(self._phase_texts(phase, shown, seed))
+    def phase_texts(self, phase: str, shown: LabelledTexts, seed: int) -> Sequence[str]:
+        """What is read in a phase.
 
-    def _phase_texts(self, phase: str, shown: LabelledTexts, seed: int) -> Sequence[str]:
+        Args:
+            phase: one of ``dont_stop_pretraining.PHASES``.
+            shown: the labelled examples.
+            seed: the run's seed.
+        """
         if phase not in OWN_TEXT:
             return self.texts[phase]
         if phase == TASK:

@@ -10,17 +10,14 @@ stop pre-training*.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from ulmfit_lib.models.pretrained_encoder import PretrainedEncoder
 from ulmfit_lib.study.seeds import derive
 from ulmfit_lib.training.fine_tuning import Documents
-from ulmfit_lib.training.further_pretraining import (
-    FurtherPretraining,
-    further_pretrain,
-    masked_batches,
-)
+from ulmfit_lib.training.further_pretraining import FurtherPretraining, further_pretrain
 
 # What an arm reads, phase by phase. Source: Tables 3, 5, 6, 7 and 8; TAPT before DAPT is only
 # speculated about in section 4.3.
@@ -118,29 +115,45 @@ def adapt(
     """
     for number, updates in enumerate(phase_updates(len(phases), config)):
         reading = replace(config.reading, updates=updates)
-        phase_seed = derive(seed, "phase", number)
-        encoder, _ = further_pretrain(encoder, phases[number], reading, phase_seed)
+        documents = repeated(phases[number], reading)
+        encoder, _ = further_pretrain(encoder, documents, reading, derive(seed, "phase", number))
     return encoder
 
 
-def cost(
-    encoder: PretrainedEncoder, texts: Sequence[Sequence[str]], config: Adaptation = Adaptation()
-) -> Cost:
+def repeated(documents: Documents, reading: FurtherPretraining) -> Documents:
+    """``documents`` as often as it takes to fill a batch: a task's few texts must last as long.
+
+    Masks are drawn anew each time. Introduced in the chapter *Don't stop
+    pre-training*.
+
+    Args:
+        documents: token ids of the texts.
+        reading: batches.
+
+    Raises:
+        ValueError: no text at all.
+    """
+    tokens = sum(len(ids) + 1 for ids in documents)
+    if not any(documents):
+        raise ValueError("a phase without text cannot be read: give it documents")
+    wanted = (reading.batch_size + 1) * reading.length
+    return [*documents] * math.ceil(wanted / tokens)
+
+
+def cost(texts: Sequence[Sequence[str]], config: Adaptation = Adaptation()) -> Cost:
     """What the phases of an arm take.
 
     Introduced in the chapter *Don't stop pre-training*.
 
     Args:
-        encoder: that reads.
         texts: of each phase.
         config: how long they are read.
 
     Raises:
-        ValueError: as :func:`adapt`.
+        ValueError: fewer updates than phases.
     """
     total = Cost(0, 0, 0, 0)
     for of_phase, updates in zip(texts, phase_updates(len(texts), config), strict=True):
-        batches = masked_batches(encoder, encoder.encode(of_phase), config.reading).config
-        tokens = updates * batches.batch_size * batches.length
+        tokens = updates * config.reading.batch_size * config.reading.length
         total += Cost(updates, tokens, len(of_phase), sum(map(len, of_phase)))
     return total

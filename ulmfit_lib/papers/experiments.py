@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ulmfit_lib.papers import (
     bert_experiment,
+    dont_stop_experiment,
     fitlam_experiment,
     transfer_experiment,
     ulmfit_experiment,
@@ -23,6 +24,7 @@ STUDIES: Mapping[str, BuildStudy] = {
     "fitlam": fitlam_experiment.study,
     "ulmfit": ulmfit_experiment.study,
     "bert": bert_experiment.study,
+    "dont_stop": dont_stop_experiment.study,
     "transfer": transfer_experiment.study,
 }
 
