@@ -166,6 +166,26 @@ def tokenizer(files: Files, out: Out, vocab_size: int = 8192) -> None:
     typer.echo(f"{learned.get_vocab_size():,} token types in {out}")
 
 
+@app.command()
+def words(
+    files: Files,
+    out: Out,
+    documents: Annotated[int, typer.Option(help="Documents to read, at most.")] = 50_000,
+    top: Annotated[int, typer.Option(help="Words to keep, at most.")] = 10_000,
+) -> None:
+    """Write the most frequent words of running text, without stop-words, one a line."""
+    from itertools import chain, islice
+
+    from ulmfit_lib.text.cache import write_atomically
+    from ulmfit_lib.text.running_text import read_documents
+    from ulmfit_lib.text.vocabulary_overlap import top_words
+
+    read = islice(chain.from_iterable(map(read_documents, files)), documents)
+    found = top_words(read, top)
+    write_atomically(out, "".join(f"{word}\n" for word in found).encode())
+    typer.echo(f"{out}: {len(found):,} words")
+
+
 @pretrain.command("awd-lstm")
 def pretrain_awd_lstm(
     files: Files,

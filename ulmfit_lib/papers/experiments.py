@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ulmfit_lib.papers import (
     bert_experiment,
+    dont_stop_experiment,
     fitlam_experiment,
     recadam_experiment,
     selective_masking_experiment,
@@ -25,6 +26,7 @@ STUDIES: Mapping[str, BuildStudy] = {
     "fitlam": fitlam_experiment.study,
     "ulmfit": ulmfit_experiment.study,
     "bert": bert_experiment.study,
+    "dont_stop": dont_stop_experiment.study,
     "selective_masking": selective_masking_experiment.study,
     "recadam": recadam_experiment.study,
     "transfer": transfer_experiment.study,

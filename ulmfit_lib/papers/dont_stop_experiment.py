@@ -1,0 +1,303 @@
+"""The experiment on domains: what an encoder reads before it meets the labels, at one budget.
+
+``python -m ulmfit_lib run dont_stop --task acl-arc`` writes its run record.
+Arms share seeds, labelled examples, updates and test set. Introduced in the
+chapter *Don't stop pre-training*.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from sklearn.metrics import f1_score
+
+from ulmfit_lib.models.pretrained_encoder import PretrainedEncoder, load_pretrained_encoder
+from ulmfit_lib.papers.bert_experiment import (
+    OTHER_DOCSTRINGS,
+    SOURCE_CODE,
+    domain_texts,
+    load_task,
+)
+from ulmfit_lib.papers.bert_finetuning import EncoderTuning, classify, tune_encoder
+from ulmfit_lib.papers.dont_stop_pretraining import ARMS, Adaptation, adapt
+from ulmfit_lib.study.baselines import tfidf_logistic_regression
+from ulmfit_lib.study.doctor import has_fast_bfloat16
+from ulmfit_lib.study.records import CellResult, Touched
+from ulmfit_lib.study.scale import Scale, pick
+from ulmfit_lib.study.seeds import derive
+from ulmfit_lib.study.task_study import (
+    Curves,
+    LabelledTexts,
+    StudyArm,
+    StudySizes,
+    TaskStudy,
+    labelled,
+    likeliest,
+    sample_texts,
+)
+from ulmfit_lib.text.corpus import Corpus
+from ulmfit_lib.text.neighbours import Pool
+from ulmfit_lib.training.further_pretraining import FurtherPretraining, masked_lm_score
+
+TFIDF = "TF-IDF"
+DOMAIN, IRRELEVANT, OTHER_TASK, CURATED = "domain", "irrelevant", "other task", "curated"
+TASK, NEIGHBOURS, RANDOM = "task", "neighbours", "random"
+OWN_TEXT = (TASK, NEIGHBOURS, RANDOM)  # phases whose text follows from the labelled examples
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Where a task's texts come from. Introduced in the chapter *Don't stop pre-training*."""
+
+    domain: tuple[str, ...]  # corpora of its domain
+    irrelevant: tuple[str, ...]  # of the domain that the paper takes as the wrong one
+    other: str  # another task of the same domain
+
+
+_REVIEWS, _NEWS = ("amazon-mds", "yelp10k"), ("bbc-news",)
+_CS, _BIOMEDICAL = ("arxiv-ai-abstracts",), ("arxiv-bio-abstracts",)
+_EMBEDDED = (OTHER_DOCSTRINGS,), (SOURCE_CODE,)
+# Source of the irrelevant domains: Gururangan et al. 2020, section 3.3. Their corpora are larger;
+# those of one's own data folder stand in for them.
+SETTINGS: Mapping[str, Setting] = {
+    "pydocs": Setting(*_EMBEDDED, "pydocs-roles"),
+    "pydocs-roles": Setting(*_EMBEDDED, "pydocs"),
+    "imdb": Setting(_REVIEWS, _BIOMEDICAL, "mr"),
+    "acl-arc": Setting(_CS, _NEWS, "scierc-relation"),
+    "scierc-relation": Setting(_CS, _NEWS, "acl-arc"),
+    "chemprot": Setting(_BIOMEDICAL, _REVIEWS, "ohsumed23"),
+    "ohsumed23": Setting(_BIOMEDICAL, _REVIEWS, "chemprot"),
+    "ag-news": Setting(_NEWS, _CS, "hyperpartisan"),
+    "hyperpartisan": Setting((*_NEWS, "ag-news"), _CS, "ag-news"),
+}
+
+
+@dataclass(frozen=True)
+class DontStopSizes(StudySizes):
+    """How large this study is. Introduced in the chapter *Don't stop pre-training*."""
+
+    middle: int  # labelled examples of each class where every arm is run
+    texts: int  # of a phase, at most
+    held_out: int  # texts of each kind on which filling masks is measured
+    text_updates: int  # optimizer steps of reading on, all phases together
+    neighbours: int  # of each task text
+    updates: int  # optimizer steps of the classifier, in whole epochs
+
+
+@dataclass(frozen=True)
+class DontStopArm(StudyArm):
+    """One way to get a classifier. Introduced in the chapter *Don't stop pre-training*."""
+
+    reads: str  # one of the paper's ARMS, or TFIDF
+
+
+def sizes(scale: Scale | None = None) -> DontStopSizes:
+    """The study's sizes at ``scale``, by default the dial's."""
+    return pick(
+        smoke=DontStopSizes(1, (2, 4), 40, 4, 60, 6, 2, 2, 2),
+        laptop=DontStopSizes(5, (5, 20, 80), 1000, 20, 10_000, 60, 120, 10, 120),
+        paper=DontStopSizes(5, (20, 100, 500), 25_000, 500, 1_000_000, 500, 12_500, 50, 2000),
+        scale=scale,
+    )
+
+
+def fitting(size: DontStopSizes, labels: Sequence[int]) -> DontStopSizes:
+    """``size`` without the numbers of labels that the rarest class has not.
+
+    Introduced in the chapter *Don't stop pre-training*.
+
+    Args:
+        size: of the study.
+        labels: class of each training example.
+
+    Raises:
+        ValueError: the rarest class has too few examples for any of them.
+    """
+    rarest = min(Counter(labels).values())
+    kept = tuple(n for n in size.per_class if n <= rarest)
+    if not kept:
+        raise ValueError(f"the rarest class has {rarest} examples, fewer than {size.per_class}")
+    return replace(size, per_class=kept, middle=min(size.middle, kept[-1]))
+
+
+def arms(size: DontStopSizes) -> dict[str, DontStopArm]:
+    """Every arm by name, such as ``"DAPT/20"``: all at the middle number of labels, four at each.
+
+    Introduced in the chapter *Don't stop pre-training*.
+    """
+    everywhere = ("base", "DAPT", "DAPT, TAPT", TFIDF)
+    return {
+        f"{name}/{n}": DontStopArm(n, name)
+        for n in size.per_class
+        for name in (*ARMS, TFIDF)
+        if n == size.middle or name in everywhere
+    }
+
+
+class DontStopStudy(TaskStudy[DontStopArm]):
+    """The study's data, and how an arm gets its answers.
+
+    What does not follow from the labelled examples is read once, whatever
+    the seed: as in the paper, there is one model of a domain, and the seeds
+    vary what is done with it. Introduced in the chapter *Don't stop
+    pre-training*.
+
+    Args:
+        task: labelled texts with splits "train", "valid" and "test".
+        size: how much of it to use.
+        encoder: where every arm starts.
+        texts: unlabelled texts of "domain", "irrelevant" and "other task".
+        bfloat16: compute products in bfloat16.
+    """
+
+    size: DontStopSizes
+
+    def __init__(
+        self,
+        task: Corpus,
+        size: DontStopSizes,
+        encoder: PretrainedEncoder,
+        texts: Mapping[str, Sequence[str]],
+        bfloat16: bool = False,
+    ) -> None:
+        size = fitting(size, labelled(task, "train").labels)
+        self.adaptation = Adaptation(
+            size.text_updates, size.neighbours, FurtherPretraining(bfloat16=bfloat16)
+        )
+        self.tuning = EncoderTuning(updates=size.updates, bfloat16=bfloat16)
+        settings = {"adaptation": self.adaptation, "tuning": self.tuning}
+        super().__init__(task, size, arms(size), settings)
+        self.encoder = encoder
+        self.test_documents = encoder.encode(self.test.texts)
+        own = (*task.splits["train"].texts, *_unsupervised(task))
+        split = {kind: _split(found, size) for kind, found in {**texts, CURATED: own}.items()}
+        self.texts = {kind: found for kind, (found, _) in split.items()}
+        self.held_out = {k: encoder.encode(split[k][1]) for k in (DOMAIN, IRRELEVANT)}
+        self.held_out[TASK] = encoder.encode(labelled(task, "valid", size.held_out).texts)
+        self.pool = Pool(self.texts[DOMAIN], forbidden=self._never_read())
+        self._read: dict[Hashable, PretrainedEncoder] = {}
+
+    def run(self, arm: DontStopArm, seed: int) -> CellResult:
+        """As every study, with macro-F1 and the masked language model's losses before the labels.
+
+        Args:
+            arm: one of ``self.arms``.
+            seed: of everything random.
+        """
+        result = super().run(arm, seed)
+        f1 = float(f1_score(self.test.labels, result.predictions, average="macro"))
+        losses = {name: curve[0] for name, curve in result.curves.items()}
+        return replace(result, metrics={**result.metrics, "macro_f1": f1, **losses})
+
+    def stages(self, arm: DontStopArm) -> tuple[Touched, ...]:
+        """What each training stage of ``arm`` is shown of the task."""
+        reads = set(ARMS.get(arm.reads, ())) & {TASK, CURATED, NEIGHBOURS}
+        reading = (Touched("reading on", "train", True, False),) if reads else ()
+        return (*reading, Touched("classifier", "train", True, True))
+
+    def answer(
+        self, arm: DontStopArm, shown: LabelledTexts, seed: int
+    ) -> tuple[Sequence[int], Curves]:
+        """Train ``arm`` and classify the test set.
+
+        Args:
+            arm: one of :func:`arms`.
+            shown: the labelled examples.
+            seed: the run's seed.
+        """
+        if arm.reads == TFIDF:
+            return tfidf_logistic_regression(shown.texts, shown.labels, self.test.texts), {}
+        encoder = self.adapted(ARMS[arm.reads], shown, seed)
+        held_out = self.held_out.items()
+        masks = {f"mlm loss, {kind}": [masked_lm_score(encoder, d).loss] for kind, d in held_out}
+        model, _ = tune_encoder(
+            encoder.model,
+            encoder.encode(shown.texts),
+            shown.labels,
+            len(self.task.label_names),
+            self.tuning,
+            seed,
+            special=encoder.special,
+        )
+        answers = classify(model, self.test_documents, bfloat16=self.tuning.bfloat16)
+        return likeliest([answers]), masks
+
+    def adapted(self, phases: Sequence[str], shown: LabelledTexts, seed: int) -> PretrainedEncoder:
+        """The encoder that has read ``phases``; kept where other cells read the same.
+
+        Args:
+            phases: kinds of text, one after the other.
+            shown: the labelled examples.
+            seed: the run's seed.
+        """
+
+        def read(seed_of_reading: int) -> PretrainedEncoder:
+            """All phases."""
+            texts = [self.phase_texts(phase, shown, seed) for phase in phases]
+            found = [self.encoder.encode(of_phase) for of_phase in texts]
+            return adapt(self.encoder, found, self.adaptation, derive(seed_of_reading, "reading"))
+
+        if set(phases) & set(OWN_TEXT):
+            return self.once(seed, (tuple(phases), len(shown.labels)), lambda: read(seed))
+        key = tuple(phases)
+        if key not in self._read:
+            self._read[key] = read(0)
+        return self._read[key]
+
+    def phase_texts(self, phase: str, shown: LabelledTexts, seed: int) -> Sequence[str]:
+        """What is read in a phase.
+
+        Args:
+            phase: one of ``dont_stop_pretraining.PHASES``.
+            shown: the labelled examples.
+            seed: the run's seed.
+        """
+        if phase not in OWN_TEXT:
+            return self.texts[phase]
+        if phase == TASK:
+            return shown.texts
+        near = self.pool.neighbours(shown.texts, self.size.neighbours)
+        if phase == RANDOM:
+            near = self.pool.at_random(len(near), derive(seed, "random texts"))
+        return [*shown.texts, *near]
+
+    def _never_read(self) -> tuple[str, ...]:
+        splits = self.task.splits
+        return tuple(t for name in ("valid", "test") for t in splits[name].texts)
+
+
+def _unsupervised(task: Corpus) -> tuple[str, ...]:
+    return task.splits["unsup"].texts if "unsup" in task.splits else ()
+
+
+def _split(texts: Sequence[str], size: DontStopSizes) -> tuple[Sequence[str], Sequence[str]]:
+    """A random sample to read, and held-out texts of the same kind to measure on."""
+    drawn = sample_texts(texts, size.texts + size.held_out, seed=0)
+    held_out = min(size.held_out, len(drawn) // 2)
+    return drawn[held_out:], drawn[:held_out]
+
+
+def study(task_name: str, scale: Scale) -> DontStopStudy:
+    """The study of a task, with the texts that its :data:`SETTINGS` name.
+
+    Introduced in the chapter *Don't stop pre-training*.
+
+    Args:
+        task_name: one of :data:`SETTINGS`.
+        scale: sets the sizes.
+
+    Raises:
+        ValueError: no domain is known for the task.
+    """
+    if task_name not in SETTINGS:
+        raise ValueError(f"task={task_name!r} has no domain here: one of {sorted(SETTINGS)}")
+    setting = SETTINGS[task_name]
+    texts = {
+        DOMAIN: [text for name in setting.domain for text in domain_texts(name)],
+        IRRELEVANT: [text for name in setting.irrelevant for text in domain_texts(name)],
+        OTHER_TASK: load_task(setting.other).splits["train"].texts,
+    }
+    task, encoder = load_task(task_name), load_pretrained_encoder()
+    return DontStopStudy(task, sizes(scale), encoder, texts, has_fast_bfloat16())
