@@ -352,7 +352,7 @@ def transfer(
 
 @app.command()
 def run(
-    paper: Annotated[str, typer.Argument(help="fitlam, ulmfit or transfer")],
+    paper: Annotated[str, typer.Argument(help="fitlam, ulmfit, bert, recadam, transfer, ...")],
     task: Annotated[str, typer.Option(help="A data set with train and test.")] = "pydocs-roles",
     out: Annotated[Path, typer.Option(help="Folder of the record.")] = Path("runs-local"),
     workers: Annotated[int, typer.Option(help="Processes that share the seeds.")] = 1,
