@@ -8,6 +8,7 @@ from ulmfit_lib.models.encoder import EncoderConfig, build_encoder
 from ulmfit_lib.papers import recadam_experiment
 from ulmfit_lib.papers.recadam import RecallTuning
 from ulmfit_lib.papers.recadam_experiment import (
+    GRID_TASK,
     RecallStudy,
     arms,
     fitting,
@@ -17,6 +18,7 @@ from ulmfit_lib.papers.recadam_experiment import (
     study,
     tuning,
 )
+from ulmfit_lib.study.claims import load_claims
 from ulmfit_lib.study.records import EVALUATION
 from ulmfit_lib.study.scale import Scale
 from ulmfit_lib.text.corpus import Split
@@ -117,3 +119,13 @@ def test_the_study_reads_pairs_from_the_catalogue(task, monkeypatch):
 def test_general_text_is_masked_the_same_way_every_time():
     first, again = (general_sequences(load_tokenizer(), "measure", 64) for _ in range(2))
     assert all(bool((a == b).all()) for a, b in zip(first.masked, again.masked, strict=True))
+
+
+def test_every_claim_names_arms_of_its_study():
+    for claim in (c for c in load_claims() if c.paper == "recadam"):
+        task_name = claim.record.removeprefix("recadam-").removesuffix("-laptop")
+        many = task_name == "trec6"
+        size = replace(LAPTOP, per_class=(12, 50)) if many else LAPTOP
+        known = arms(size, pairs=task_name in ("mrpc", "rte"), grid=task_name == GRID_TASK)
+        pairs = getattr(claim.rule, "pairs", None) or [claim.rule.arms]
+        assert {arm for pair in pairs for arm in pair} <= set(known), claim.id

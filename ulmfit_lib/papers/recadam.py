@@ -125,20 +125,17 @@ def tune(
     start = random_encoder(encoder, seed) if config.random_start else encoder
     model = EncoderClassifier(start, n_classes or 1, config.head)
     anchors = match_by_name(model, _without_pooler(encoder), "encoder.")
-    order = free_order(len(train), config.batch_size, derive(seed, "batches"))
     log = DistanceLog(anchors, max(1, config.updates // 20))
     epochs = tune_on_dataset(
         model,
         train,
         lambda n: plan(config, len(classifier_groups(model)), n),
         1.0,
-        order,
+        free_order(len(train), config.batch_size, derive(seed, "batches")),
         valid=valid or _first(train, 8),
         steps=StepConfig(config.clip, bfloat16=config.bfloat16),
         cbs=[*_callbacks(config, model, anchors, memory), log],
-        lr=config.lr_max,
-        opt_func=_optimizer(config, anchors),
-        **_loss(n_classes),
+        **_settings(config, anchors, scores=n_classes is None),
     )
     return Tuned(model, anchors, epochs, log)
 
@@ -277,9 +274,10 @@ def _optimizer(config: RecallTuning, anchors: Anchors) -> OptFunc:
     )
 
 
-def _loss(n_classes: int | None) -> dict[str, Any]:
-    """What a learner of scores has in the place of cross-entropy and accuracy."""
-    return {} if n_classes else {"loss_func": regression_loss, "metrics": []}
+def _settings(config: RecallTuning, anchors: Anchors, scores: bool) -> dict[str, Any]:
+    """Rate and optimizer of the learner; for scores, what stands for cross-entropy and accuracy."""
+    found: dict[str, Any] = {"lr": config.lr_max, "opt_func": _optimizer(config, anchors)}
+    return found | ({"loss_func": regression_loss, "metrics": []} if scores else {})
 
 
 def _stage(
