@@ -76,13 +76,15 @@ class AttentionPool(nn.Module):
 class HierarchicalClassifier(EncoderClassifier):
     """Class logits of documents in pieces.
 
-    They come as :class:`ulmfit_lib.text.truncation.PiecesDataset` lays them out. Pieces that are all padding never enter the encoder. The others go through
-    it in groups of ``group_size``; in training only the vectors of a group are
-    kept, and its inner states are computed again when the gradient comes back
-    (gradient checkpointing), so memory does not grow with the length of a
-    document beyond one vector per piece. A batch that fits one group is read
-    at once. Source: Sun et al. 2019, section 5.3.1; Chen et al. 2016 for the
-    checkpoints. Introduced in the chapter *How to fine-tune BERT*.
+    They come as :class:`ulmfit_lib.text.truncation.PiecesDataset` lays them
+    out. Pieces that are all padding never enter the encoder. The others go
+    through it in groups of ``group_size``; in training only the vectors of a
+    group are kept, and its inner states are computed again when the gradient
+    comes back (gradient checkpointing), so memory does not grow with the
+    length of a document beyond one vector per piece. A batch that fits one
+    group is read at once. Source: Sun et al. 2019, section 5.3.1; Chen et al.
+    2016 for the checkpoints. Introduced in the chapter *How to fine-tune
+    BERT*.
 
     Args:
         encoder: as :class:`ulmfit_lib.models.encoder_classifier.EncoderClassifier` takes it.
