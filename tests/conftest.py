@@ -12,7 +12,6 @@ import pytest
 import torch
 from hypothesis import HealthCheck, settings
 
-from tests.tiny_checkpoints import KINDS, save_checkpoint
 from ulmfit_lib.study.seeds import seed_everything
 
 torch.set_num_threads(1)
@@ -58,7 +57,9 @@ def seeded() -> None:
     seed_everything(0)
 
 
-@pytest.fixture(scope="session", params=KINDS)
+@pytest.fixture(scope="session", params=["bert", "roberta", "distilbert"])
 def checkpoint(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a tiny random checkpoint, of each kind in turn."""
+    from tests.tiny_checkpoints import save_checkpoint  # imports transformers: not for every test
+
     return save_checkpoint(request.param, tmp_path_factory.mktemp(request.param))

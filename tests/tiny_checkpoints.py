@@ -16,7 +16,6 @@ from transformers import (
     RobertaForMaskedLM,
 )
 
-KINDS = ("bert", "roberta", "distilbert")
 WORDS = ("the", "mill", "river", "stone", "bridge", "old", "new", "##s", "rises", "falls", "a")
 POSITIONS = 16  # tokens that a text may have, with its frame
 _SIZES = {"hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2}

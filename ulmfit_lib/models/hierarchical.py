@@ -74,24 +74,26 @@ class AttentionPool(nn.Module):
 
 
 class HierarchicalClassifier(EncoderClassifier):
-    """Class logits of documents in pieces, as :class:`PiecesDataset` lays them out.
+    """Class logits of documents in pieces.
 
-    Pieces that are all padding never enter the encoder. The others go through
-    it in groups of ``group_size``; in training only the vectors of a group are
-    kept, and its inner states are computed again when the gradient comes back
-    (gradient checkpointing), so memory does not grow with the length of a
-    document beyond one vector per piece. A batch that fits one group is read
-    at once. Source: Sun et al. 2019, section 5.3.1; Chen et al. 2016 for the
-    checkpoints. Introduced in the chapter *How to fine-tune BERT*.
+    They come as :class:`ulmfit_lib.text.truncation.PiecesDataset` lays them
+    out. Pieces that are all padding never enter the encoder. The others go
+    through it in groups of ``group_size``; in training only the vectors of a
+    group are kept, and its inner states are computed again when the gradient
+    comes back (gradient checkpointing), so memory does not grow with the
+    length of a document beyond one vector per piece. A batch that fits one
+    group is read at once. Source: Sun et al. 2019, section 5.3.1; Chen et al.
+    2016 for the checkpoints. Introduced in the chapter *How to fine-tune
+    BERT*.
 
     Args:
-        encoder: as :class:`EncoderClassifier` takes it.
+        encoder: as :class:`ulmfit_lib.models.encoder_classifier.EncoderClassifier` takes it.
         n_classes: number of logits, C.
         config: pieces, their combination, and everything else.
 
     Raises:
         ValueError: pieces longer than the encoder has positions, and whatever
-            :class:`EncoderClassifier` refuses.
+            :class:`ulmfit_lib.models.encoder_classifier.EncoderClassifier` refuses.
     """
 
     config: HierarchicalConfig
@@ -140,7 +142,7 @@ class HierarchicalClassifier(EncoderClassifier):
         return vectors, mask
 
     def layer_groups(self) -> list[nn.Module]:
-        """As :meth:`EncoderClassifier.layer_groups`; the attention belongs to the top."""
+        """As for a classifier of single texts; the attention belongs to the top."""
         *below, top = super().layer_groups()
         if self.attention is None:
             return [*below, top]

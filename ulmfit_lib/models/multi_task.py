@@ -20,12 +20,13 @@ class MultiTaskClassifier(EncoderClassifier):
     Introduced in the chapter *How to fine-tune BERT*.
 
     Args:
-        encoder: as :class:`EncoderClassifier` takes it; shared by all tasks.
+        encoder: as :class:`ulmfit_lib.models.encoder_classifier.EncoderClassifier` takes it;
+            shared by all tasks.
         n_classes: number of classes of each task.
         config: pooling, layers and dropout.
 
     Raises:
-        ValueError: no task, or whatever :class:`EncoderClassifier` refuses.
+        ValueError: no task, or whatever the class above it refuses.
     """
 
     head: nn.ModuleList  # type: ignore[assignment]  # one for each task
