@@ -638,6 +638,11 @@ EVIDENCE = """# Evidence
 :metric: accuracy
 ```
 
+```{run-record} gone
+:metric: accuracy
+:optional:
+```
+
 ```{transfer-table} transfer-toy
 ```
 
@@ -714,7 +719,7 @@ class TestEvidence:
         assert "reproduced the interval lies above 0. Expected: the claimed effect." in words
         assert "not yet run no record" in words and 'class="verdict verdict-good"' in html
         assert "classifier train seen seen" in words and "Seeds 0, 1, 2, 3" in words
-        assert "tuned_arm 4 80." in words
+        assert "tuned_arm 4 80." in words and "There is no record gone yet" in words
         assert "10 labels a class 50 labels a class TF-IDF, logistic regression 70." in words
         assert "Encoder from random weights, frozen 70." in words
         assert "AWD-LSTM, backward Encoder Parameters 3.5 million 3.5 million" in words

@@ -30,6 +30,12 @@ def test_the_numbers_are_scikit_learns() -> None:
     assert found.low < found.accuracy < found.high
 
 
+def test_forty_right_of_forty_is_not_certainty() -> None:
+    found = validation_report([0, 1] * 20, [0, 1] * 20, ["a", "b"])
+    assert (found.accuracy, found.high) == (1.0, pytest.approx(1.0))
+    assert found.low == pytest.approx(40 / (40 + 1.959964**2), abs=1e-6), "Wilson's interval"
+
+
 def test_a_class_that_nobody_names_and_one_that_is_absent() -> None:
     found = validation_report([0, 0, 1], [0, 0, 0], ["a", "b", "absent"])
     assert found.balanced_accuracy == 0.5

@@ -61,9 +61,7 @@ _PACKAGES = ("torch", "fastai", "tokenizers", "numpy")
 class FitConfig:
     """What a user may choose; the recipe follows from it and from the data.
 
-    With these numbers of steps, 300 sentences of ``pydocs-roles`` took 31 s on one core and 45.8 %
-    of other sentences were right; twice the steps took 54 s for 46.7 %, half of them 21 s for
-    45.3 %: the test's standard error is 1.7 points. Introduced in the chapter *ULMFiT*.
+    Introduced in the chapter *ULMFiT*.
     """
 
     both_directions: bool = False  # train a backward model too, and average: twice the time
