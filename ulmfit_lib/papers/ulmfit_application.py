@@ -71,7 +71,7 @@ class FitConfig:
     updates: int = 200  # optimizer steps of the classifier, all stages, in whole epochs
     thaw_updates: int = 20  # of each stage in which layers thaw
     many_batches: int = 500  # batches of an epoch from which on two stages thaw instead of all
-    max_tokens: int = 7000  # last tokens of a text that are read
+    max_tokens: int = 1400  # last tokens of a text that are read: as many as are pooled
     max_batch_tokens: int = 24_000  # padded tokens of a batch: bounds the memory
     batch_size: int = 32  # texts, and rows of the stream
     lr_max: float = 0.02  # of the head: twice the paper's, for a model a tenth of its size
