@@ -114,7 +114,7 @@ def table(rows: list[tuple[str, ...]]) -> str:
 
 def main() -> None:
     """Judge every case and write the table."""
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for name in assignment_names():
         for case, report in judged(name):
             rows.append(row(name, case, report))

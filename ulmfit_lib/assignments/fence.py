@@ -70,15 +70,16 @@ def _limit_resources(limits: Limits) -> None:
     except ImportError:  # Windows: the judge's clock alone
         return
     size = limits.answer_mebibytes * MEBIBYTE
+    seconds, memory = int(limits.seconds + 1), _address_space() + limits.mebibytes * MEBIBYTE
     wanted = {
-        resource.RLIMIT_CPU: int(limits.seconds + 1),
-        resource.RLIMIT_AS: _address_space() + limits.mebibytes * MEBIBYTE,
-        resource.RLIMIT_FSIZE: size,
-        resource.RLIMIT_CORE: 0,
+        resource.RLIMIT_CPU: (seconds, seconds + 1),  # a signal that tells why, then the end
+        resource.RLIMIT_AS: (memory, memory),
+        resource.RLIMIT_FSIZE: (size, size),
+        resource.RLIMIT_CORE: (0, 0),
     }
-    for kind, value in wanted.items():
+    for kind, pair in wanted.items():
         try:
-            resource.setrlimit(kind, (value, value))
+            resource.setrlimit(kind, pair)
         except (ValueError, OSError):  # macOS refuses some; the clock still holds
             continue
 

@@ -48,6 +48,7 @@ def serve(connection: Connection, work: Work) -> None:
     """
     with tempfile.TemporaryDirectory() as scratch:
         _leave_the_judge(Path(scratch))
+        connection.send_bytes(to_bytes({"up": True}))
         enter(work.limits, readable_folders(), Path(scratch))
         names: dict[str, Any] = {"__name__": "submission"}
         problem = load(work, names)
