@@ -11,6 +11,7 @@ from ulmfit_lib.assignments.judge import Report, judge_file
 from ulmfit_lib.assignments.release import release
 from ulmfit_lib.assignments.source import Cell, Notebook, cell_text, grade_id, read_assignment
 
+BROKEN = "this is no notebook"
 QUICK = Limits(seconds=1, wall_seconds=120, mebibytes=512, answer_mebibytes=1)
 
 TWICE = "def twice(x):\n    ### BEGIN SOLUTION\n    return 2 * x\n    ### END SOLUTION"
@@ -18,7 +19,9 @@ TEST_TWICE = (
     "assert twice(2) == 4, 'two times two is four'\n"
     "### BEGIN HIDDEN TESTS\nassert twice(-3) == -6, 'the sign is lost'\n### END HIDDEN TESTS"
 )
-APPLY = "def apply(f, x):\n    ### BEGIN SOLUTION\n    return [f(v) for v in x]\n    ### END SOLUTION"
+APPLY = (
+    "def apply(f, x):\n    ### BEGIN SOLUTION\n    return [f(v) for v in x]\n    ### END SOLUTION"
+)
 TEST_APPLY = "assert apply(lambda v: v + 1, [1, 2]) == [2, 3]"
 
 

@@ -115,6 +115,7 @@ def _watch(scratch: Path) -> Any:
     refused = tuple(_REFUSED.items())  # a copy of its own, out of the submission's easy reach
 
     def hook(event: str, arguments: tuple[Any, ...]) -> None:
+        """Called by Python before it does something of note."""
         for start, what in refused:
             if event.startswith(start):
                 raise RefusedError(f"a submission may not {what} ({event})")

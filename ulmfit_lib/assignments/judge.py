@@ -141,7 +141,7 @@ def judge_task(task: Task, work: Work, functions: Sequence[str] | frozenset[str]
 
 
 class Sandbox:
-    """A process with a submission in it, asked for values. Introduced in *For instructors*.
+    """A process with a submission in it, asked for values. Introduced in the chapter *For instructors*.
 
     Args:
         work: the code, and what it may use.
@@ -176,6 +176,7 @@ class Sandbox:
         """
 
         def ask(*arguments: Any, **keywords: Any) -> Any:
+            """What the submission's function answers."""
             return self._call(name, arguments, keywords)
 
         return ask
@@ -197,7 +198,9 @@ class Sandbox:
                 self.connection.send_bytes(to_bytes(_called(kept, reply)))
                 reply = self._receive()
         except NotAValueError as error:
-            raise NoAnswerError(f"{name} gave back something that cannot be read: {error}") from None
+            raise NoAnswerError(
+                f"{name} gave back something that cannot be read: {error}"
+            ) from None
         except (EOFError, OSError) as error:
             raise NoAnswerError(self._why_it_ended(error)) from None
         return self._value(name, reply)
@@ -292,7 +295,7 @@ def _hang_up(connection: Connection) -> None:
     if sys.platform == "win32":
         return
     try:
-        with socket.socket(fileno=socket.dup(connection.fileno())) as line:  # type: ignore[attr-defined]
+        with socket.socket(fileno=socket.dup(connection.fileno())) as line:
             line.shutdown(socket.SHUT_RDWR)
     except OSError:
         pass  # it has ended by itself

@@ -140,7 +140,10 @@ def _functions(connection: Connection) -> Callable[[int], Callable[..., Any]]:
     """Stubs for the judge's functions: each call asks back and waits."""
 
     def stub(number: int) -> Callable[..., Any]:
+        """The function that stands for the judge's."""
+
         def ask(*arguments: Any) -> Any:
+            """What the judge's function answers."""
             connection.send_bytes(to_bytes({"call": number, "arguments": arguments}))
             reply = from_bytes(connection.recv_bytes())
             if "error" in reply:

@@ -72,7 +72,7 @@ class Assignment:
     @property
     def points(self) -> float:
         """The most that it can give, questions included."""
-        return sum(part.points for part in (*self.tasks, *self.questions))
+        return sum(t.points for t in self.tasks) + sum(q.points for q in self.questions)
 
     def functions(self) -> frozenset[str]:
         """Names of the functions given and asked for."""

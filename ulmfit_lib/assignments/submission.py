@@ -68,7 +68,7 @@ def own_cells(submission: Submission, task: str, stub: str) -> list[tuple[bool, 
 
 
 def definitions(code: str, with_calls: bool) -> Iterator[ast.stmt]:
-    """The statements of ``code`` that define something. Introduced in *For instructors*.
+    """The statements of ``code`` that define something. Introduced in the chapter *For instructors*.
 
     Args:
         code: of one cell.
@@ -90,7 +90,7 @@ def definitions(code: str, with_calls: bool) -> Iterator[ast.stmt]:
 def library_import(statement: ast.stmt) -> str | None:
     """What ``statement`` imports from the book's own library, if it does.
 
-    The answer to every task stands in there. Introduced in *For instructors*.
+    The answer to every task stands in there. Introduced in the chapter *For instructors*.
     """
     for node in ast.walk(statement):
         names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []

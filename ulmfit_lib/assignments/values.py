@@ -26,7 +26,7 @@ _DTYPES = {
     torch.bool: "bool",
 }
 _TORCH = {name: dtype for dtype, name in _DTYPES.items()}
-_SEQUENCES: dict[str, type] = {"list": list, "tuple": tuple, "set": set, "frozenset": frozenset}
+_SEQUENCES: dict[str, Any] = {"list": list, "tuple": tuple, "set": set, "frozenset": frozenset}
 
 Keep = Callable[[Callable[..., Any]], int]  # remembers a function, answers its number
 Stub = Callable[[int], Callable[..., Any]]  # the function that stands for a number
@@ -81,9 +81,9 @@ def _pack(value: Any, keep: Keep | None) -> Any:
         return _pack_tensor(value)
     if isinstance(value, dict):
         return {"dict": [[_pack(k, keep), _pack(v, keep)] for k, v in value.items()]}
-    for name, kind in _SEQUENCES.items():
+    for kind in _SEQUENCES.values():
         if isinstance(value, kind):
-            return {name: [_pack(item, keep) for item in value]}
+            return {kind.__name__: [_pack(item, keep) for item in value]}
     if callable(value) and keep is not None:
         return {"function": keep(value)}
     raise NotAValueError(

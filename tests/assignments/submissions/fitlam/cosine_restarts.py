@@ -2,6 +2,7 @@
 
 LOSES = {"test_cosine_rates": "starts again in every epoch"}
 
+
 # %% cosine_rates
 def cosine_rates(n_epochs, batches_per_epoch, lr_max):
     T = batches_per_epoch

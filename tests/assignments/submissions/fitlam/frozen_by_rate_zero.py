@@ -2,6 +2,7 @@
 
 LOSES = {"test_mended_training": "frozen groups gather averages already"}
 
+
 # %% mended_training
 def mended_training(starts, targets, n_epochs, n_batches, lr):
     weights = [torch.tensor(w, dtype=torch.float64, requires_grad=True) for w in starts]

@@ -2,6 +2,7 @@
 
 LOSES = {"test_frozen_study": "measured on training rows", "test_frozen_study_2": "own order"}
 
+
 # %% frozen_study
 def frozen_study(features, labels, seeds, n_train):
     results = {arm: [] for arm in features}

@@ -2,6 +2,7 @@
 
 LOSES = {"test_frozen_study_2": "every seed draws others"}
 
+
 # %% frozen_study
 def frozen_study(features, labels, seeds, n_train):
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seeds[0]))

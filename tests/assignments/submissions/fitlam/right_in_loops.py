@@ -13,6 +13,7 @@ def half_wave(share, top):
 
 print(half_wave(0.5, 1.0))
 
+
 # %% cosine_rates
 def cosine_rates(n_epochs, batches_per_epoch, lr_max):
     rates = []
@@ -24,6 +25,7 @@ def cosine_rates(n_epochs, batches_per_epoch, lr_max):
 
 
 print(cosine_rates(2, 3, 0.1))
+
 
 # %% warmup_rates
 def warmup_rates(n_epochs, batches_per_epoch, lr_max):

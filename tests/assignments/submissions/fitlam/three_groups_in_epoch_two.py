@@ -2,6 +2,7 @@
 
 LOSES = {"test_open_groups": "two groups open at once"}
 
+
 # %% open_groups
 def open_groups(n_groups, n_epochs):
     groups = list(range(n_groups))

@@ -2,6 +2,7 @@
 
 LOSES = {"test_warmup_rates": "the other way round"}
 
+
 # %% warmup_rates
 def warmup_rates(n_epochs, batches_per_epoch, lr_max):
     W, rest = batches_per_epoch, (n_epochs - 1) * batches_per_epoch

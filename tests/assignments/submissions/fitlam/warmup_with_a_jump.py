@@ -2,6 +2,7 @@
 
 LOSES = {"test_warmup_rates": "the fall counts its own batches"}
 
+
 # %% warmup_rates
 def warmup_rates(n_epochs, batches_per_epoch, lr_max):
     W, T = batches_per_epoch, n_epochs * batches_per_epoch

@@ -2,6 +2,7 @@
 
 LOSES = {"test_parameter_groups": "decoder.bias is in no group"}
 
+
 # %% parameter_groups
 def parameter_groups(parameters, n_layers, lr_top, ratio=2.6):
     groups = [[n for n in parameters if n.startswith(f"layers.{i}.")] for i in range(n_layers)]

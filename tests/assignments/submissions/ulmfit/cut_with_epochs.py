@@ -2,6 +2,7 @@
 
 LOSES = {"test_slanted_rates": "T counts epochs in the cut"}
 
+
 # %% slanted_rates
 def slanted_rates(n_epochs, batches_per_epoch, lr_max, cut_frac=0.1, ratio=32):
     cut, T = max(1, math.floor(n_epochs * cut_frac)), n_epochs * batches_per_epoch

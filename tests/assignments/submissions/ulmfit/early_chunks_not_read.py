@@ -2,6 +2,7 @@
 
 LOSES = {"test_read_in_chunks": "early chunks are not pooled, but their state counts"}
 
+
 # %% read_in_chunks
 def read_in_chunks(read, tokens, chunk, keep):
     state, kept = None, []

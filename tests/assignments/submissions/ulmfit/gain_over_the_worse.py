@@ -2,6 +2,7 @@
 
 LOSES = {"test_ensemble_study": "a sceptic asks about the better"}
 
+
 # %% ensemble_study
 def ensemble_study(forward, backward, labels):
     def errors(p):

@@ -2,6 +2,7 @@
 
 LOSES = {"test_mended_classifier": "the language model's dropout in the classifier"}
 
+
 # %% mended_classifier
 def mended_dropout(language_model):
     return buggy_dropout(language_model)

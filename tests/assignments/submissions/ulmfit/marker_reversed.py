@@ -2,6 +2,7 @@
 
 LOSES = {"test_mended_classifier": "the marker at the start"}
 
+
 # %% mended_classifier
 def mended_dropout(language_model):
     return {name: CLASSIFIER_DROPOUT[name] for name in language_model}

@@ -2,6 +2,7 @@
 
 LOSES = {"test_concat_pool": "padding of zeros wins against negative states"}
 
+
 # %% concat_pool
 def concat_pool(hidden, mask):
     hidden = hidden * mask.unsqueeze(-1)

@@ -2,6 +2,7 @@
 
 LOSES = {"test_concat_pool": "the mean is taken over padding"}
 
+
 # %% concat_pool
 def concat_pool(hidden, mask):
     last = (mask * torch.arange(mask.shape[1])).argmax(dim=1)

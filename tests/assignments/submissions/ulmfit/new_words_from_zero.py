@@ -2,6 +2,7 @@
 
 LOSES = {"test_remap_embedding": "take the mean row"}
 
+
 # %% remap_embedding
 def remap_embedding(weight, old_words, new_words):
     rows = dict(zip(old_words, weight))

@@ -2,6 +2,7 @@
 
 LOSES = {"test_read_in_chunks": "an off-by-one"}
 
+
 # %% read_in_chunks
 def read_in_chunks(read, tokens, chunk, keep):
     state, kept = None, []

@@ -2,6 +2,7 @@
 
 LOSES = {"test_mended_classifier": "padding is reversed with the text"}
 
+
 # %% mended_classifier
 def mended_dropout(language_model):
     return {name: CLASSIFIER_DROPOUT[name] for name in language_model}

@@ -2,6 +2,7 @@
 
 LOSES: dict[str, str] = {}
 
+
 # %% slanted_rates
 def slanted_rates(n_epochs, batches_per_epoch, lr_max, cut_frac=0.1, ratio=32):
     T = n_epochs * batches_per_epoch

@@ -2,6 +2,7 @@
 
 LOSES = {"test_remap_embedding": "copied by position"}
 
+
 # %% remap_embedding
 def remap_embedding(weight, old_words, new_words):
     new = weight.mean(dim=0).repeat(len(new_words), 1)

@@ -2,6 +2,7 @@
 
 LOSES = {"test_read_in_chunks": "the state is lost"}
 
+
 # %% read_in_chunks
 def read_in_chunks(read, tokens, chunk, keep):
     kept = []

@@ -2,6 +2,7 @@
 
 LOSES = {"test_parameter_groups": "stepped twice"}
 
+
 # %% parameter_groups
 def parameter_groups(parameters, n_layers, lr_top, ratio=2.6):
     groups = [[] for _ in range(n_layers + 1)]
