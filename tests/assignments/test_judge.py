@@ -7,9 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.assignments.small_course import cell, judged, own_cell, solved, source
+from tests.assignments.small_course import QUICK, cell, judged, own_cell, solved, source, write
+from ulmfit_lib.assignments import judge
 from ulmfit_lib.assignments.fence import Limits
+from ulmfit_lib.assignments.judge import Report
 from ulmfit_lib.assignments.release import release
+from ulmfit_lib.assignments.source import read_assignment
 
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="limits of the Linux kernel")
 
@@ -247,6 +250,24 @@ def test_points_are_not_forged(kind: str, tmp_path: Path) -> None:
     report = judged(solved(twice=code), tmp_path)
     assert report.task_points("twice") == 0, hint(report)
     assert report.task_points("apply") == 2
+
+
+def test_a_fault_of_the_judge_costs_no_other_student(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = judge.judge_file
+
+    def failing(assignment, path, student, *rest) -> Report:
+        if student == "bob":
+            raise OSError("no more processes")
+        return whole(assignment, path, student, *rest)
+
+    monkeypatch.setattr(judge, "judge_file", failing)
+    assignment = read_assignment(write(source(), tmp_path / "small.ipynb"))
+    files = dict.fromkeys(("ann", "bob", "cem"), tmp_path / "small.ipynb")
+    ann, bob, cem = judge.judge_all(assignment, files, {}, 2, QUICK)
+    assert (ann.points, bob.points, cem.points) == (5, 0, 5)
+    assert "no more processes" in bob.problem
 
 
 def test_limits_are_above_zero() -> None:

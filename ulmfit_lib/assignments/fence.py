@@ -33,6 +33,9 @@ class Limits:
             raise ValueError(f"{self}: give every limit a value above 0")
 
 
+STANDARD_LIMITS = Limits()
+
+
 class RefusedError(PermissionError):
     """What a submission may not do. Introduced in the chapter *For instructors*."""
 

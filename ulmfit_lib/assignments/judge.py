@@ -8,7 +8,6 @@ answer. Introduced in the chapter *For instructors*.
 
 from __future__ import annotations
 
-import ast
 import multiprocessing
 import socket
 import sys
@@ -21,7 +20,7 @@ from multiprocessing.context import BaseContext
 from pathlib import Path
 from typing import Any
 
-from ulmfit_lib.assignments.fence import MEBIBYTE, Limits
+from ulmfit_lib.assignments.fence import MEBIBYTE, STANDARD_LIMITS, Limits
 from ulmfit_lib.assignments.sandbox import Work, serve
 from ulmfit_lib.assignments.source import Assignment, AssignmentError, Task, Test
 from ulmfit_lib.assignments.submission import (
@@ -76,7 +75,7 @@ def judge_file(
     path: str | Path,
     student: str,
     stubs: Mapping[str, str] | None = None,
-    limits: Limits = Limits(),
+    limits: Limits = STANDARD_LIMITS,
 ) -> Report:
     """Judge the submission at ``path``. Whatever stands in it, the answer is a report.
 
@@ -105,7 +104,7 @@ def judge_all(
     files: Mapping[str, Path],
     stubs: Mapping[str, str],
     workers: int = 2,
-    limits: Limits = Limits(),
+    limits: Limits = STANDARD_LIMITS,
 ) -> list[Report]:
     """Judge many submissions, several at a time. Introduced in the chapter *For instructors*.
 
@@ -118,8 +117,12 @@ def judge_all(
     """
 
     def judge(student: str) -> Report:
-        """The report of one student."""
-        return judge_file(assignment, files[student], student, stubs, limits)
+        """The report of one student; a fault of the judge's own is told, and costs no other."""
+        try:
+            return judge_file(assignment, files[student], student, stubs, limits)
+        except Exception as error:
+            why = f"not judged, grade again: {type(error).__name__}: {error}"
+            return Report(student, _nothing(assignment, why), problem=why)
 
     with ThreadPoolExecutor(max_workers=workers) as pool:
         return list(pool.map(judge, files))
@@ -141,7 +144,9 @@ def judge_task(task: Task, work: Work, functions: Sequence[str] | frozenset[str]
 
 
 class Sandbox:
-    """A process with a submission in it, asked for values. Introduced in the chapter *For instructors*.
+    """A process with a submission in it, asked for values.
+
+    Introduced in the chapter *For instructors*.
 
     Args:
         work: the code, and what it may use.
@@ -263,10 +268,7 @@ def _run_test(task: Task, test: Test, stand_ins: Mapping[str, Callable[..., Any]
 def _failing_line(error: AssertionError, test: Test) -> str:
     trace = error.__traceback__
     number = trace.tb_next.tb_lineno if trace and trace.tb_next else 1
-    for node in ast.walk(ast.parse(test.code)):
-        if isinstance(node, ast.Assert) and node.lineno == number:
-            return ast.unparse(node.test)
-    return f"line {number} of {test.name}"
+    return test.code.splitlines()[number - 1].strip().removeprefix("assert ")
 
 
 def _work(

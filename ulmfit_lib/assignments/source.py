@@ -11,6 +11,7 @@ from __future__ import annotations
 import ast
 import json
 import re
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,9 @@ from typing import Any
 SOURCES = Path(__file__).parents[2] / "book" / "assignments"
 HIDDEN_TESTS = re.compile(r"[ \t]*### BEGIN HIDDEN TESTS\n(.*?)[ \t]*### END HIDDEN TESTS\n?", re.S)
 TEST_PREFIX = "test_"
+
+# CPython 3.11 counts the depth of a tree for all threads together (its issue 106905).
+_ONE_TREE_AT_A_TIME = threading.Lock()
 
 Notebook = dict[str, Any]
 Cell = dict[str, Any]
@@ -182,7 +186,8 @@ def parse(code: str) -> ast.Module:
         SyntaxError: it is no Python.
     """
     lines = [re.sub(r"^(\s*)[%!].*", r"\1pass", line) for line in code.split("\n")]
-    return ast.parse("\n".join(lines))
+    with _ONE_TREE_AT_A_TIME:
+        return ast.parse("\n".join(lines))
 
 
 def _is_cell(cell: Any) -> bool:

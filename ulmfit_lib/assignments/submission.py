@@ -68,7 +68,9 @@ def own_cells(submission: Submission, task: str, stub: str) -> list[tuple[bool, 
 
 
 def definitions(code: str, with_calls: bool) -> Iterator[ast.stmt]:
-    """The statements of ``code`` that define something. Introduced in the chapter *For instructors*.
+    """The statements of ``code`` that define something.
+
+    Introduced in the chapter *For instructors*.
 
     Args:
         code: of one cell.
