@@ -186,3 +186,12 @@ class TestPack:
 def test_the_public_site_has_no_source() -> None:
     toc = (release_module.find_source(NAMES[0]).parents[2] / "_toc.yml").read_text()
     assert not any(f"assignments/{name}" in toc for name in NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_solution_runs_as_a_notebook(name: str) -> None:
+    """Every cell in order, the experiment on the shipped models and tests included."""
+    names: dict[str, object] = {"__name__": "notebook"}
+    for number, c in enumerate(solution(read_notebook(find_source(name)))["cells"]):
+        if c["cell_type"] == "code":
+            exec(compile(cell_text(c), f"{name}, cell {number}", "exec"), names)
