@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ulmfit_lib.assignments.feedback import feedback_page, marking_page
+from ulmfit_lib.assignments.fence import kernel_fence
 from ulmfit_lib.assignments.judge import Report, judge_all
 from ulmfit_lib.assignments.release import stubs
 from ulmfit_lib.assignments.source import Assignment, AssignmentError, find_source, read_assignment
@@ -63,6 +64,8 @@ def grade(
     write_atomically(out / MARKING, marking_page(assignment, reports).encode())
     write_atomically(out / MARKS, marks_table(assignment, reports, marks).encode())
     write_atomically(out / GRADEBOOK, gradebook_table(assignment, reports, marks).encode())
+    if not kernel_fence():
+        say("note: this machine's kernel keeps no fence around submissions; see the guide")
     say(f"{len(reports)} submissions of {assignment.name}: {out / GRADEBOOK}, {out / 'feedback'}")
     return reports
 
