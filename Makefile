@@ -2,7 +2,7 @@
 # which takes no time when nothing changed. `make help` lists the rest.
 
 .DEFAULT_GOAL := help
-.PHONY: help book test lab doctor format environment clean-book clean
+.PHONY: help book test lab assignments doctor format environment clean-book clean
 unexport PYTHONPATH PYTHONHOME
 
 # The first Python 3.11 of the path, or what was said: make book PYTHON=/path/to/python3.11
@@ -23,6 +23,9 @@ test: environment ## style, types and tests
 
 lab: environment ## the notebooks in JupyterLab
 	@.venv/bin/jupyter lab --notebook-dir=book
+
+assignments: environment ## the hand-outs of the course, in _build/assignments
+	@.venv/bin/python -m ulmfit_lib assignment build
 
 doctor: environment ## what is installed, what is off, and the remedy
 	@.venv/bin/python -m ulmfit_lib doctor

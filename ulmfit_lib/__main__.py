@@ -28,6 +28,9 @@ app.add_typer(data, name="data", no_args_is_help=True)
 pretrain = typer.Typer(help="Pre-training of the models that come with the book.")
 app.add_typer(pretrain, name="pretrain", no_args_is_help=True)
 
+assignment = typer.Typer(help="Course assignments: check and pack yours; build and grade a class.")
+app.add_typer(assignment, name="assignment", no_args_is_help=True)
+
 Files = Annotated[list[Path], typer.Argument(help="Running text, .txt or .txt.xz.")]
 Out = Annotated[Path, typer.Option(help="Where to write.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show where an error comes from.")]
@@ -425,6 +428,64 @@ def _is_file(name: str) -> bool:
         return Path(name).is_file()
     except OSError:  # too long for the name of a file: a text
         return False
+
+
+@assignment.command("check")
+def check_assignment(
+    file: Annotated[Path, typer.Argument(help="Your notebook, saved.")],
+) -> None:
+    """Run the visible tests on your notebook, as the grader will; exit status 1 if one fails."""
+    from ulmfit_lib.assignments.judge import judge_file
+    from ulmfit_lib.assignments.source import read_assignment
+
+    asked = read_assignment(file)
+    report = judge_file(asked, file, "you")
+    for result in report.results:
+        typer.echo(f"{result.test}: {result.hint or 'right'}")
+    open_ = sum(bool(result.hint) for result in report.results)
+    typer.echo(f"{len(report.results) - open_} of {len(report.results)} tests pass here.")
+    raise typer.Exit(1 if open_ else 0)
+
+
+@assignment.command("pack")
+def pack_assignment(
+    file: Annotated[Path, typer.Argument(help="Your notebook, saved.")],
+    student: Annotated[str, typer.Option(help="Your name or number in the course.")],
+    out: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("hand-in"),
+) -> None:
+    """Write what you hand in: your notebook without outputs, under your name."""
+    from ulmfit_lib.assignments.release import pack
+
+    typer.echo(f"hand in {pack(file, student, out)}")
+
+
+@assignment.command("grade")
+def grade_assignment(
+    folder: Annotated[Path, typer.Argument(help="Submissions: STUDENT/NAME.ipynb.")],
+    name: Annotated[str, typer.Option(help="The assignment, e.g. fitlam.")],
+    out: Annotated[Path, typer.Option(help="Folder of gradebook and feedback.")] = Path("graded"),
+    workers: Annotated[int, typer.Option(help="Submissions at a time.")] = 2,
+) -> None:
+    """Grade a folder of submissions: a gradebook, feedback pages, a table of marks to fill in."""
+    from ulmfit_lib.assignments.gradebook import grade
+
+    grade(name, folder, out, workers, typer.echo)
+
+
+@assignment.command("build")
+def build_assignments(
+    out: Annotated[Path, typer.Option(help="Folder of the hand-outs.")] = Path(
+        "_build/assignments"
+    ),
+    solutions: Annotated[
+        bool, typer.Option("--solutions", help="With answers and hidden tests: keep it private.")
+    ] = False,
+) -> None:
+    """Write the hand-outs: the assignments without answers, hidden tests and rubrics."""
+    from ulmfit_lib.assignments.release import build, release, solution
+
+    for file in build(out, solution if solutions else release):
+        typer.echo(str(file))
 
 
 def main() -> None:

@@ -50,7 +50,8 @@ def test_help_does_not_wait_for_torch() -> None:
 
 
 def test_every_command_says_what_it_does() -> None:
-    for name in ("doctor", "tokenizer", "words", "pretrain", "run", "data", "fit", "predict"):
+    names = ("doctor", "tokenizer", "words", "pretrain", "run", "data", "fit", "predict")
+    for name in (*names, "assignment"):
         shown = CliRunner().invoke(command_line.app, [name, "--help"])
         assert shown.exit_code == 0 and name in shown.output
 

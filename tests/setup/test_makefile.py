@@ -35,7 +35,7 @@ def python_3_12(tmp_path: Path) -> Path:
 
 def test_plain_make_lists_the_commands() -> None:
     listed = make().stdout
-    for target in ("book", "test", "lab", "doctor", "clean", "format"):
+    for target in ("book", "test", "lab", "assignments", "doctor", "clean", "format"):
         assert f"make {target} - " in listed
 
 

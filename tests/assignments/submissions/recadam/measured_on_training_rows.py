@@ -1,0 +1,17 @@
+"""Both tasks are measured on the rows that the heads were tuned on."""
+
+LOSES = {"test_forgetting_study": "measured on training rows"}
+
+
+# %% forgetting_study
+def forgetting_study(x, y_old, y_new, gammas, seeds, n_train):
+    results = [[] for _ in gammas]
+    zeros = torch.zeros(x.shape[1], 2)
+    for seed in seeds:
+        order = torch.randperm(len(x), generator=torch.Generator().manual_seed(seed))
+        train = order[:n_train]
+        old = tune_head(x[train], y_old[train], zeros, zeros, 0.0)
+        for row, gamma in zip(results, gammas):
+            head = tune_head(x[train], y_new[train], old, old, gamma)
+            row.append([accuracy(head, x[train], y[train]) for y in (y_old, y_new)])
+    return results

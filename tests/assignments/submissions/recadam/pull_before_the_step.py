@@ -1,0 +1,14 @@
+"""The pull looks at the weight before the target's step."""
+
+LOSES = {"test_recadam_step_2": "it comes second"}
+
+
+# %% recadam_step
+def recadam_step(
+    weight, old, grad, m, v, t, lr, target_weight, gamma, betas=(0.9, 0.999), eps=1e-6
+):
+    m = betas[0] * m + (1 - betas[0]) * grad
+    v = betas[1] * v + (1 - betas[1]) * grad**2
+    step = lr * math.sqrt(1 - betas[1] ** t) / (1 - betas[0] ** t)
+    learn = step * target_weight * m / (v.sqrt() + eps)
+    return weight - learn - lr * (1 - target_weight) * gamma * (weight - old), m, v
