@@ -39,7 +39,8 @@ def frame_of(ids):
 def test_batches_are_padded_as_the_checkpoint_wants(checkpoint):
     found, reference = load_pretrained_encoder(checkpoint), AutoModel.from_pretrained(checkpoint)
     dataset = FramedDataset(found.encode(TEXTS), POSITIONS, special=found.special)
-    config = EncoderClassifierConfig("cls", pad_id=found.special.pad_id)
+    ends = {"pad_id": found.special.pad_id, "sep_id": found.special.sep_id}
+    config = EncoderClassifierConfig("cls", **ends)
     model = EncoderClassifier(found.model, 2, config).eval()
     loader = TextLoader(dataset, BatchConfig(8))
     with torch.no_grad():

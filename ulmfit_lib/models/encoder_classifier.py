@@ -22,7 +22,7 @@ from ulmfit_lib.models.layer_features import (
 from ulmfit_lib.models.pooling import masked_mean
 from ulmfit_lib.models.pretrained_encoder import encoder_parts
 from ulmfit_lib.models.segments import segments
-from ulmfit_lib.text.tokenizer import PAD_ID
+from ulmfit_lib.text.tokenizer import PAD_ID, SEP_ID
 
 POOLINGS = ("cls", "mean", "pooler")
 
@@ -35,6 +35,7 @@ class EncoderClassifierConfig:
     pooling: str = "mean"
     dropout: float = 0.1  # of the pooled vector
     pad_id: int = PAD_ID  # token that is not there
+    sep_id: int = SEP_ID  # token that ends a text
     layers: tuple[int, ...] = LAST_LAYER  # transformer layers that are read, 0 the lowest
     combination: str = "concat"  # of several layers: "concat", "mean" or "max"
 
@@ -122,7 +123,7 @@ class EncoderClassifier(nn.Module):
 
     def _states(self, ids: Tensor, mask: Tensor) -> Tensor:
         """States (B, T, F) of the layers that are read."""
-        told = segments(self.encoder, ids)
+        told = segments(self.encoder, ids, self.config.sep_id, self.config.pad_id)
         if len(self._read) == 1:
             states: Tensor = self.encoder(ids, attention_mask=mask, **told).last_hidden_state
             return states

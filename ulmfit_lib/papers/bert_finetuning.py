@@ -215,7 +215,7 @@ def new_classifier(
     Raises:
         ValueError: more tokens than the encoder has positions.
     """
-    head = replace(config.head, pad_id=special.pad_id)
+    head = replace(config.head, pad_id=special.pad_id, sep_id=special.sep_id)
     if isinstance(head, HierarchicalConfig):
         return HierarchicalClassifier(encoder, n_classes, head)
     _check_length(config.max_length, encoder)
@@ -315,7 +315,7 @@ def tune_on_tasks(
         check_labels(task.labels, task.n_classes)
     _check_length(config.max_length, encoder)
     seed_everything(derive(seed, "multi-task classifier"))
-    head = replace(config.head, pad_id=special.pad_id)
+    head = replace(config.head, pad_id=special.pad_id, sep_id=special.sep_id)
     model = MultiTaskClassifier(encoder, [task.n_classes for task in tasks], head)
     sets = [as_read(task.documents, task.labels, config, special) for task in tasks]
     order = BatchConfig(config.batch_size, pool_batches=1, seed=derive(seed, "batches"))
