@@ -69,7 +69,7 @@ class FitConfig:
     lm_epochs: int = 15  # passes over the text that this may take, at most
     lm_tokens: int = 2_000_000  # tokens of the text that it reads, at most
     updates: int = 200  # optimizer steps of the classifier, all stages, in whole epochs
-    thaw_updates: int = 20  # of each stage in which layers thaw
+    thaw_updates: int = 20  # of each stage in which layers thaw; a tenth of updates at most
     many_batches: int = 500  # batches of an epoch from which on two stages thaw instead of all
     max_tokens: int = 1400  # last tokens of a text that are read: as many as are pooled
     max_batch_tokens: int = 24_000  # padded tokens of a batch: bounds the memory
@@ -302,7 +302,7 @@ def recipe_for(
             lr_max=config.lr_max,
             unfreezing="two-stage" if many else "gradual",
             updates=config.updates,
-            thaw_updates=config.thaw_updates,
+            thaw_updates=min(config.thaw_updates, config.updates // 10),
             batch_size=config.batch_size,
             max_batch_tokens=config.max_batch_tokens,
             max_tokens=config.max_tokens,
