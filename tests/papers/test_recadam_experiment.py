@@ -13,7 +13,6 @@ from ulmfit_lib.papers.recadam_experiment import (
     arms,
     fitting,
     general_sequences,
-    measurable,
     sizes,
     study,
     tuning,
@@ -101,13 +100,6 @@ def test_label_counts_fit_the_classes(task):
     assert fitting(replace(SMOKE, per_class=(4, 50)), task).per_class == (4,)
     with pytest.raises(ValueError, match="rarest class of toy has 12"):
         fitting(LAPTOP, task)
-
-
-def test_a_test_split_without_labels_gives_way_to_the_validation_split(task):
-    hidden = replace(task, splits={**task.splits, "test": Split(("unlabelled",))})
-    found = measurable(hidden)
-    assert found.splits["test"] == task.splits["valid"] and "valid" not in found.splits
-    assert measurable(task) is task
 
 
 def test_the_study_reads_pairs_from_the_catalogue(task, monkeypatch):

@@ -20,6 +20,7 @@ from ulmfit_lib.study.task_study import (
     TaskStudy,
     labelled,
     likeliest,
+    measurable,
     record_study,
     sample_texts,
     unlabelled_texts,
@@ -175,3 +176,14 @@ def test_scores_are_no_classes_with_pairs_either():
     splits = {"train": Split(("a", "b"), (0.5, 1.0), ("c", "d"))}
     with pytest.raises(ValueError, match="the study needs classes"):
         labelled(Corpus("scored", splits, (), "", "", ""), "train", pairs=True)
+
+
+def test_a_test_split_without_labels_gives_way_to_the_validation_split():
+    hidden = Split(("unlabelled",))
+    task = replace(TASK, splits={"train": TRAIN, "valid": TEST, "test": hidden})
+    found = measurable(task)
+    assert found.splits["test"] == TEST and "valid" not in found.splits
+    assert "validation split" in found.provenance
+    assert measurable(found) is found
+    only = replace(TASK, splits={"train": TRAIN, "test": hidden})
+    assert measurable(only) is only

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from sklearn.metrics import f1_score
+import numpy as np
 
 from ulmfit_lib.models.pretrained_encoder import PretrainedEncoder, load_pretrained_encoder
 from ulmfit_lib.papers.bert_experiment import (
@@ -27,6 +27,7 @@ from ulmfit_lib.study.doctor import has_fast_bfloat16
 from ulmfit_lib.study.records import CellResult, Touched
 from ulmfit_lib.study.scale import Scale, pick
 from ulmfit_lib.study.seeds import derive
+from ulmfit_lib.study.statistics import scores
 from ulmfit_lib.study.task_study import (
     Curves,
     LabelledTexts,
@@ -187,7 +188,7 @@ class DontStopStudy(TaskStudy[DontStopArm]):
             seed: of everything random.
         """
         result = super().run(arm, seed)
-        f1 = float(f1_score(self.test.labels, result.predictions, average="macro"))
+        f1 = float(scores(np.array(self.test.labels), np.array(result.predictions), "macro_f1"))
         losses = {name: curve[0] for name, curve in result.curves.items()}
         return replace(result, metrics={**result.metrics, "macro_f1": f1, **losses})
 

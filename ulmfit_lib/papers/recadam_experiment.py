@@ -37,6 +37,7 @@ from ulmfit_lib.study.task_study import (
     TaskStudy,
     labelled,
     likeliest,
+    measurable,
 )
 from ulmfit_lib.text.batches import TokenDataset
 from ulmfit_lib.text.corpora import load
@@ -293,20 +294,6 @@ def fitting(size: RecallSizes, task: Corpus) -> RecallSizes:
             f"{counts[0]} of each class or more: choose another task"
         )
     return replace(size, per_class=kept)
-
-
-def measurable(task: Corpus) -> Corpus:
-    """``task`` with its validation split in the place of a test split without labels.
-
-    Introduced in the chapter *RecAdam*.
-    """
-    test = task.splits.get("test")
-    if (test is not None and test.labels is not None) or "valid" not in task.splits:
-        return task
-    kept = dict(task.splits)
-    kept["test"] = kept.pop("valid")
-    note = "measured on its validation split: its test labels are not published"
-    return replace(task, splits=kept, provenance=f"{task.provenance}; {note}")
 
 
 def _has_pairs(task: Corpus) -> bool:

@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
-from sklearn.metrics import f1_score
 
 from ulmfit_lib.models.encoder_classifier import EncoderClassifier
 from ulmfit_lib.models.pretrained_encoder import PretrainedEncoder, load_pretrained_encoder
@@ -37,6 +37,7 @@ from ulmfit_lib.study.doctor import has_fast_bfloat16
 from ulmfit_lib.study.records import CellResult, Touched
 from ulmfit_lib.study.scale import Scale, pick
 from ulmfit_lib.study.seeds import derive
+from ulmfit_lib.study.statistics import scores
 from ulmfit_lib.study.task_study import (
     Curves,
     LabelledTexts,
@@ -162,7 +163,7 @@ class MaskingStudy(TaskStudy[MaskingArm]):
             seed: of everything random.
         """
         result = super().run(arm, seed)
-        f1 = float(f1_score(self.test.labels, result.predictions, average="macro"))
+        f1 = float(scores(np.array(self.test.labels), np.array(result.predictions), "macro_f1"))
         masks = {name: float(curve[0]) for name, curve in result.curves.items()}
         return replace(result, metrics={**result.metrics, "macro_f1": f1, **masks})
 

@@ -34,6 +34,7 @@ from ulmfit_lib.study.task_study import (
     TaskStudy,
     labelled,
     likeliest,
+    measurable,
 )
 from ulmfit_lib.text.batches import TextDataset, TokenDataset
 from ulmfit_lib.text.corpora import load
@@ -217,7 +218,7 @@ def study(task_name: str, scale: Scale) -> TransferStudy:
     Raises:
         ValueError: not such a corpus, or it has too few labels.
     """
-    task, fast = _with_test(load(task_name)), has_fast_bfloat16()
+    task, fast = measurable(load(task_name)), has_fast_bfloat16()
     size = _affordable(sizes(scale), task)
     awd = ClassifierTuning(updates=size.updates, head_updates=size.head_updates, bfloat16=fast)
     encoder = EncoderTuning(updates=size.updates + size.head_updates, bfloat16=fast)
@@ -235,20 +236,6 @@ def _affordable(size: TransferSizes, task: Corpus) -> TransferSizes:
             f"takes {max(fewest, size.per_class[0])} of each class or more: choose another task"
         )
     return replace(size, per_class=counts)
-
-
-def _with_test(task: Corpus) -> Corpus:
-    """``task`` with its labelled validation split in the place of a test split without labels."""
-    test = task.splits.get("test")
-    if test is not None and test.labels is not None:
-        return task
-    kept = dict(task.splits)
-    if "valid" not in kept:
-        return task
-    kept["test"] = kept.pop("valid")
-    note = "measured on its validation split: its test labels are not published"
-    provenance = f"{task.provenance}; {note}"
-    return replace(task, splits=kept, provenance=provenance)
 
 
 def _awd_lstm(arm: TransferArm, seed: int) -> AWDLSTM:

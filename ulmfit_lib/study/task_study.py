@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
@@ -180,6 +180,24 @@ def labelled(
     # Not the first so many: the rows of a split are in an order, and classes may be too.
     order = np.random.default_rng(derive(0, "sample of a split")).permutation(len(found))
     return every.take(sorted(int(i) for i in order[:most]))
+
+
+def measurable(task: Corpus) -> Corpus:
+    """``task`` with its validation split in the place of a test split without labels.
+
+    For tasks whose test labels were never published, such as GLUE's.
+    Introduced in the chapter *RecAdam*.
+
+    Args:
+        task: any task; one without a validation split stays as it is.
+    """
+    test = task.splits.get("test")
+    if (test is not None and test.labels is not None) or "valid" not in task.splits:
+        return task
+    kept = dict(task.splits)
+    kept["test"] = kept.pop("valid")
+    note = "measured on its validation split: its test labels are not published"
+    return replace(task, splits=kept, provenance=f"{task.provenance}; {note}")
 
 
 def unlabelled_texts(task: Corpus) -> tuple[str, ...]:
