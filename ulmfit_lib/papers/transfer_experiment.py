@@ -48,6 +48,7 @@ DIRECTIONS = ("forward", "backward")
 MODELS = (*DIRECTIONS, "encoder")
 PROBE, TUNED, TFIDF = "probe", "tuned", "tfidf"
 FEWEST_OF_TWO = 200  # labelled examples of each class, where there are two
+ENCODER_LR = 1e-3  # of its head: the better of 5e-4 and 1e-3 on validation text, in 90 updates
 PROBE_TOKENS = 256  # of a document, that an AWD-LSTM's probe reads: the last ones
 
 
@@ -221,7 +222,8 @@ def study(task_name: str, scale: Scale) -> TransferStudy:
     task, fast = measurable(load(task_name)), has_fast_bfloat16()
     size = _affordable(sizes(scale), task)
     awd = ClassifierTuning(updates=size.updates, head_updates=size.head_updates, bfloat16=fast)
-    encoder = EncoderTuning(updates=size.updates + size.head_updates, bfloat16=fast)
+    steps = size.updates + size.head_updates
+    encoder = EncoderTuning(lr_max=ENCODER_LR, updates=steps, bfloat16=fast)
     return TransferStudy(task, size, awd, encoder)
 
 
