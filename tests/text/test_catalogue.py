@@ -82,5 +82,5 @@ def test_unknown_names_suggest_the_nearest(wrong: str, near: str) -> None:
 
 
 def test_a_name_like_no_other() -> None:
-    with pytest.raises(ValueError, match="see catalogue.CATALOGUE"):
+    with pytest.raises(ValueError, match="data list' names them all"):
         find("zzzzzzzz")

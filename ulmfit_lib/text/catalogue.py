@@ -86,7 +86,9 @@ def find(name: str) -> DataSet:
         return CATALOGUE[name]
     near = difflib.get_close_matches(name.lower(), CATALOGUE, n=3, cutoff=0.5)
     near = near or [known for known in CATALOGUE if name.lower() in known][:3]
-    hint = f"did you mean {' or '.join(map(repr, near))}?" if near else "see catalogue.CATALOGUE"
+    hint = "'python -m ulmfit_lib data list' names them all"
+    if near:
+        hint = f"did you mean {' or '.join(map(repr, near))}?"
     raise ValueError(f"name={name!r} is no data set of the book: {hint}")
 
 
