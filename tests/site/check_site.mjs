@@ -60,9 +60,9 @@ async function onPhone(page, name, note) {
   await noteAll(note, "width", content.width(page, width));
   await shoot(page, name, "mobile");
   await noteAll(note, "explorables", controls.explorables(page));
-  await page.setViewportSize({ width: REFLOW, height });
+  await browser.resize(page, { width: REFLOW, height });
   await noteAll(note, "width", content.width(page, REFLOW));
-  await page.setViewportSize({ width, height });
+  await browser.resize(page, { width, height });
 }
 
 async function inBothThemes(page, name, view) {
@@ -102,7 +102,7 @@ async function shootInPieces(page, start) {
 async function lookAtParts(chromium) {
   for (const [view, options] of Object.entries(browser.VIEWPORTS)) {
     const note = noteFor("every page", view);
-    const context = await browser.openContext(chromium, job.site, options);
+    const context = await browser.openContext(chromium, options);
     const page = await browser.watchedPage(context, job.site, note);
     await noteAll(note, "search", parts.search(page, job.site, job.word));
     await browser.open(page, job.site + job.pages[0]);
@@ -113,16 +113,22 @@ async function lookAtParts(chromium) {
   }
 }
 
+// The pages whose text holds an element of this class.
+function pagesWith(name) {
+  const found = new RegExp(`class="[^"]*\\b${name}\\b`);
+  return job.pages.filter((page) => found.test(readFileSync(join(job.folder, page), "utf8")));
+}
+
 // A reader may open the site's files from a disk, with no server at all.
 async function lookFromDisk(chromium) {
   const note = noteFor("every page", "from disk");
-  const context = await browser.openContext(chromium, "file:///", browser.VIEWPORTS.desktop);
+  const context = await browser.openContext(chromium, browser.VIEWPORTS.desktop);
   const page = await browser.watchedPage(context, "file:///", (check, detail) => {
     if (check === "external") note(check, detail);
   });
   const site = `${pathToFileURL(job.folder).href}/`;
   await noteAll(note, "disk", parts.search(page, `${site}index.html`, job.word));
-  for (const name of job.pages) {
+  for (const name of pagesWith("math")) {
     await browser.open(page, site + name);
     await noteAll(note, "disk", content.mathematics(page), `${name}: `);
   }
@@ -131,9 +137,9 @@ async function lookFromDisk(chromium) {
 
 async function lookWithoutScripts(chromium) {
   const options = { ...browser.VIEWPORTS.desktop, javaScriptEnabled: false };
-  const context = await browser.openContext(chromium, job.site, options);
+  const context = await browser.openContext(chromium, options);
   const page = await context.newPage();
-  for (const name of job.pages) {
+  for (const name of pagesWith("explorable")) {
     await page.goto(job.site + name);
     await noteAll(noteFor(name, "without scripts"), "explorables", controls.fallbacks(page));
   }
@@ -142,7 +148,7 @@ async function lookWithoutScripts(chromium) {
 
 async function lookAtPages(chromium) {
   for (const [view, options] of Object.entries(browser.VIEWPORTS)) {
-    const context = await browser.openContext(chromium, job.site, options);
+    const context = await browser.openContext(chromium, options);
     const waiting = [...job.pages];
     const look = async () => {
       while (waiting.length) await lookAtPage(context, view, waiting.shift());

@@ -157,6 +157,11 @@ PLANTED = {
         "<details><summary>Why <mjx-container></mjx-container></summary><p>So.</p></details>"
     ),
     ("mathematics", "a formula missing from a control's name"): "",
+    ("mathematics", "scrolls though it fits"): (
+        '<p><span class="math" style="display:inline-block;position:relative;overflow:auto">'
+        "<mjx-container><mjx-math>E</mjx-math><mjx-assistive-mml style='position:absolute;left:0'>"
+        "a wider formula that is only read aloud</mjx-assistive-mml></mjx-container></span></p>"
+    ),
     ("mathematics", "raw TeX"): "<p>Then \\(x_t\\) follows.</p>",
     ("images", "no alt text"): '<img src="data:image/gif;base64,R0lGODlhAQABAAAAACw=">',
     ("images", '"plot.png" describes nothing'): (
@@ -270,6 +275,11 @@ class _QuietHandler(SimpleHTTPRequestHandler):
         """Serve, until the browser closes the connection."""
         with suppress(ConnectionError):
             super().handle()
+
+    def end_headers(self) -> None:
+        """Let the browser keep the files that all pages share."""
+        self.send_header("Cache-Control", "max-age=3600")
+        super().end_headers()
 
     def log_message(self, format: str, *args: object) -> None:
         """Say nothing for each request."""
