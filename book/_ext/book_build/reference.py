@@ -23,7 +23,7 @@ from book_build.library import (
     public_symbols,
 )
 
-PAGE = "# `{name}`\n\n```{{api}} {module}\n```\n"
+PAGE = "# `{name}`\n\nThe module `{module}`.\n\n```{{api}} {module}\n```\n"
 _ROLES = {"function": "func", "class": "class", "data": "data"}
 
 
@@ -45,7 +45,7 @@ def write_pages(layout: Layout) -> list[Path]:
     for page in set(api.glob("*/*.md")) - wanted.keys():
         page.unlink()
     for page, module in wanted.items():
-        text = PAGE.format(name=module.removeprefix(f"{PACKAGE}."), module=module)
+        text = PAGE.format(name=page.stem, module=module)
         page.parent.mkdir(exist_ok=True)
         if not page.is_file() or page.read_text("utf-8") != text:
             page.write_text(text, "utf-8")
