@@ -44,7 +44,7 @@ environment: ## set up or update .venv only
 	@"$(PYTHON)" ulmfit_lib/environment.py
 
 clean-book: ## remove the built site and the chapters' cached outputs
-	rm -rf _build
+	rm -rf _build book/api/*/
 
 clean: clean-book ## remove everything built but .venv
 	rm -rf build *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis

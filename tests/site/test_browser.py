@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from itertools import groupby, product
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,10 @@ SITE = HERE.parents[1] / "_build" / "html"
 SHOTS = SITE.parent / "site-shots"
 SEARCHED = "perplexity"
 VIEWS = {f"{width} {theme}" for width in ("desktop", "mobile") for theme in ("light", "dark")}
+# The pages of the library's modules come out of one mould. The first of each package is looked at
+# like any other page, the rest only in these views, and without what takes a keyboard.
+VIEWS_OF_ALIKE = {"desktop light", "mobile dark"}
+CHECKS_OF_ALIKE = {"external", "errors", "axe", "mathematics", "images", "width", "links"}
 CHECKS = (
     "external",  # no request leaves the site
     "errors",  # no page error, console error or missing file
@@ -53,6 +58,7 @@ class Report:
     """What one look at a site found."""
 
     pages: frozenset[str]
+    alike: frozenset[str]  # of the pages, those that are only looked at in passing
     findings: tuple[dict[str, str], ...]  # page, view, check, detail
     seen: frozenset[tuple[str, str]]  # (page, "desktop light"), ...
 
@@ -88,12 +94,20 @@ def report(chromium: str) -> Report:
 
 
 def test_every_page_is_seen_at_both_widths_in_both_themes(report: Report) -> None:
-    assert report.seen == {(page, view) for page in report.pages for view in VIEWS}
+    in_full, alike = report.pages - report.alike, report.alike
+    assert report.seen == {*product(in_full, VIEWS), *product(alike, VIEWS_OF_ALIKE)}
     shots = {tuple(path.name.split(".")[:2]) for path in SHOTS.glob("*.png")}
     assert shots == {
         (page.removesuffix(".html").replace("/", "__"), view.replace(" ", "-"))
         for page, view in report.seen
     }
+
+
+def test_one_page_of_a_package_is_seen_in_full(report: Report) -> None:
+    packages = {Path(page).parent for page in report.alike}
+    for package in packages:
+        pages = {page for page in report.pages if Path(page).parent == package}
+        assert len(pages - report.alike) == 1
 
 
 @pytest.mark.parametrize("check", CHECKS)
@@ -136,9 +150,33 @@ GOOD_QUIZ = """
   </script>
 </div>
 """
+ASSETS = HERE.parents[1] / "book" / "_assets"
+READ_ALOUD = "a longer text that MathJax writes for screen readers"
+
+
+def _formula(drawn: str) -> str:
+    """An inline formula as MathJax and the theme leave it."""
+    return f"""
+<span class="math" style="display: inline-flex; max-width: 100%">
+  <mjx-container style="position: relative">
+    <mjx-math style="display: inline-block; white-space: nowrap">{drawn}</mjx-math>
+    <mjx-assistive-mml style="position: absolute; top: 0; left: 0; overflow: hidden;
+      width: auto !important; white-space: nowrap">{READ_ALOUD}</mjx-assistive-mml>
+  </mjx-container>
+</span>"""
+
+
+# Formulas with the book's own style and script: one fits, one is too wide for a phone.
+GOOD_FORMULAS = f"""
+<style>{(ASSETS / "accessibility.css").read_text("utf-8")}</style>
+<div class="bd-article"><details><summary>Formulas</summary>
+<p>First {_formula("x = 1")}, then {_formula("1 + 1 = 2, " * 8)} and no more.</p>
+</details></div>
+<script>{(ASSETS / "accessibility.js").read_text("utf-8")}</script>
+"""
 GOOD = f"""
 <h1 id="top">Good</h1><p>Nothing is wrong here: <a href="bad.html#here">a link</a>.</p>
-{GOOD_FIGURE}{GOOD_QUIZ}
+{GOOD_FIGURE}{GOOD_QUIZ}{GOOD_FORMULAS}
 <details><summary>Solution</summary><p>It is four, and here is why.</p></details>
 <pre><code>\\(this is code\\)</code></pre>
 """
@@ -157,6 +195,11 @@ PLANTED = {
         "<details><summary>Why <mjx-container></mjx-container></summary><p>So.</p></details>"
     ),
     ("mathematics", "a formula missing from a control's name"): "",
+    ("mathematics", "scrolls though it fits"): (
+        '<p><span class="math" style="display:inline-block;position:relative;overflow:auto">'
+        "<mjx-container><mjx-math>E</mjx-math><mjx-assistive-mml style='position:absolute;left:0'>"
+        "a wider formula that is only read aloud</mjx-assistive-mml></mjx-container></span></p>"
+    ),
     ("mathematics", "raw TeX"): "<p>Then \\(x_t\\) follows.</p>",
     ("images", "no alt text"): '<img src="data:image/gif;base64,R0lGODlhAQABAAAAACw=">',
     ("images", '"plot.png" describes nothing'): (
@@ -202,11 +245,18 @@ PLANTED = {
 
 @pytest.fixture(scope="session")
 def planted(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Report:
-    """The look at a site of two pages, one good, one with every fault."""
+    """The look at good pages and at pages with every fault, one of each in a package's folder."""
     folder = tmp_path_factory.mktemp("planted")
-    (folder / "good.html").write_text(_page(GOOD), encoding="utf-8")
+    package = folder / "book" / "api" / "toy"
+    package.mkdir(parents=True)
     faults = '<h1 id="here">Bad</h1>' + "\n".join(PLANTED.values())
-    (folder / "bad.html").write_text(_page(faults), encoding="utf-8")
+    for page, text in {
+        folder / "good.html": GOOD,
+        folder / "bad.html": faults,
+        package / "first.html": GOOD.replace("bad.html", "second.html"),
+        package / "second.html": faults.replace("good.html", "first.html"),
+    }.items():
+        page.write_text(_page(text), encoding="utf-8")
     return look_at(folder, folder / "shots", chromium, ["pages", "without scripts"])
 
 
@@ -216,18 +266,30 @@ def test_a_planted_fault_is_found(check: str, fault: str, planted: Report) -> No
     assert any(fault in line for line in found), found
 
 
+@pytest.mark.parametrize(
+    ("check", "fault"), [(c, fault) for c, fault in PLANTED if c in CHECKS_OF_ALIKE]
+)
+def test_a_planted_fault_is_found_in_passing(check: str, fault: str, planted: Report) -> None:
+    assert planted.alike == {"book/api/toy/second.html"}
+    found = planted.of(check, "second.html")
+    assert any(fault in line for line in found), found
+
+
 def test_a_good_page_passes(planted: Report) -> None:
-    assert not [finding for finding in planted.findings if "good.html" in finding["page"]]
+    good = ("/good.html", "/first.html")
+    assert not [found for found in planted.findings if f"/{found['page']}".endswith(good)]
 
 
 def look_at(folder: Path, shots: Path, chromium: str, looks: list[str]) -> Report:
     """Serve the site in ``folder`` on this machine and have ``check_site.mjs`` look at it."""
     pages = _pages(folder)
+    alike = _alike(pages)
     with _serve(folder) as address:
         job = {
             "site": address,
             "folder": str(folder),
             "pages": pages,
+            "alike": alike,
             "chromium": chromium,
             "word": SEARCHED,
             "shots": str(shots),
@@ -239,7 +301,7 @@ def look_at(folder: Path, shots: Path, chromium: str, looks: list[str]) -> Repor
         pytest.fail(f"check_site.mjs ended with {done.returncode}:\n{done.stderr}")
     result = json.loads(done.stdout)
     seen = frozenset((page, view) for page, view in result["seen"])
-    return Report(frozenset(pages), tuple(result["findings"]), seen)
+    return Report(frozenset(pages), frozenset(alike), tuple(result["findings"]), seen)
 
 
 def _pages(folder: Path) -> list[str]:
@@ -247,6 +309,13 @@ def _pages(folder: Path) -> list[str]:
     files = [path for path in sorted(folder.rglob("*.html")) if "_static" not in path.parts]
     kept = [path for path in files if not _REDIRECT.search(path.read_text(encoding="utf-8"))]
     return [path.relative_to(folder).as_posix() for path in kept]
+
+
+def _alike(pages: list[str]) -> list[str]:
+    """Of the pages of the library's modules, all but the first of each package."""
+    modules = [page for page in pages if re.match(r"book/api/[^/]+/", page)]
+    packages = (list(group) for _, group in groupby(modules, lambda page: Path(page).parent))
+    return [page for group in packages for page in group[1:]]
 
 
 @contextmanager
@@ -270,6 +339,11 @@ class _QuietHandler(SimpleHTTPRequestHandler):
         """Serve, until the browser closes the connection."""
         with suppress(ConnectionError):
             super().handle()
+
+    def end_headers(self) -> None:
+        """Let the browser keep the files that all pages share."""
+        self.send_header("Cache-Control", "max-age=3600")
+        super().end_headers()
 
     def log_message(self, format: str, *args: object) -> None:
         """Say nothing for each request."""

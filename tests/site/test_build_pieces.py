@@ -13,12 +13,22 @@ import psutil
 import pytest
 import yaml
 from pybtex.database import parse_file
+from sphinx_external_toc.parsing import parse_toc_yaml
 
 ROOT = Path(__file__).parents[2]
 EXTENSIONS = ROOT / "book" / "_ext"
 sys.path.insert(0, str(EXTENSIONS))
 
-from book_build import docstrings, execution, library, mathjax, pipeline, stamp, terms  # noqa: E402
+from book_build import (  # noqa: E402
+    docstrings,
+    execution,
+    library,
+    mathjax,
+    pipeline,
+    reference,
+    stamp,
+    terms,
+)
 from book_build.layout import Layout, chapter_pages, notebooks, pages  # noqa: E402
 from book_build.models import runs  # noqa: E402
 from book_build.scan import read_page, scan  # noqa: E402
@@ -121,6 +131,48 @@ class TestLayout:
     def test_the_books_own_pages_exist_or_are_its_chapters(self) -> None:
         for page in pages(ROOT):
             assert (ROOT / f"{page}.md").is_file() or re.match(r"book/\d\d_", page)
+
+
+@pytest.mark.parametrize("result", sorted((ROOT / "benchmarks" / "results").glob("*.txt")))
+def test_every_benchmark_stands_on_a_page(result: Path) -> None:
+    pages_text = [page.read_text("utf-8") for page in (ROOT / "book").glob("**/*.md")]
+    assert any(f"benchmarks/results/{result.name}\n" in text for text in pages_text)
+
+
+class TestReferencePages:
+    def test_one_for_every_public_module_of_a_package_with_a_page(self, project: Layout) -> None:
+        api = project.book / "api"
+        (api / "text").mkdir(parents=True)
+        (api / "text.md").write_text("# Text\n")
+        (api / "index.md").write_text("# Library\n")
+        (api / "text" / "gone.md").write_text("# Of a module that was removed\n")
+        (project.root / "ulmfit_lib" / "text" / "_own.py").write_text('"""Private."""\n')
+        for folder in ("models", "training"):  # packages: no modules, and no page
+            (project.root / "ulmfit_lib" / folder).mkdir()
+        (project.root / "ulmfit_lib" / "training" / "loops.py").write_text('"""Loops."""\n')
+        (api / "models.md").write_text("# Models\n")
+        assert reference.write_pages(project) == [api / "text" / "counting.md"]
+        assert sorted(api.glob("*/*")) == [api / "text" / "counting.md"]
+        page = api / "text" / "counting.md"
+        assert page.read_text().startswith("# `counting`\n")
+        assert "{api} ulmfit_lib.text.counting" in page.read_text()
+
+    def test_a_page_that_is_right_is_left_alone(self, project: Layout) -> None:
+        (project.book / "api").mkdir()
+        (project.book / "api" / "text.md").write_text("# Text\n")
+        [page] = reference.write_pages(project)
+        os.utime(page, (1, 1))
+        reference.write_pages(project)
+        assert page.stat().st_mtime == 1
+
+    @pytest.mark.parametrize(
+        "package", sorted(p.parent.name for p in (ROOT / "ulmfit_lib").glob("*/__init__.py"))
+    )
+    def test_every_package_has_its_page_with_its_modules_below_it(self, package: str) -> None:
+        page = ROOT / "book" / "api" / f"{package}.md"
+        assert f"{{api-modules}} ulmfit_lib.{package}\n" in page.read_text("utf-8")
+        below = parse_toc_yaml(ROOT / "_toc.yml")[f"book/api/{package}"].subtrees
+        assert [name for tree in below for name in tree.globs()] == [f"book/api/{package}/*"]
 
 
 class TestStamp:
@@ -502,6 +554,7 @@ INDEX = """# Book
 
 ```{toctree}
 one
+api/text
 ```
 
 {term-zh}`token` and {term-zh}`pieces <token>`.
@@ -519,10 +572,22 @@ one
 ```{notation-table}
 ```
 
-# Reference
+"""
+PACKAGE = """# Text
 
-```{api} ulmfit_lib.text
+```{api-modules} ulmfit_lib.text
 ```
+
+```{toctree}
+:glob:
+text/*
+```
+"""
+SILENT = """class Mute:
+    pass
+
+
+def hush(): ...
 """
 CHAPTER = """# Counting: a start
 
@@ -565,6 +630,8 @@ def book(project: Layout, notebook: Path) -> Layout:
     notation = {"Text": [{"symbol": "$w_t$", "meaning": "{term}`token`"}]}
     (project.book / "notation.yml").write_text(yaml.safe_dump(notation))
     (project.book / "index.md").write_text(INDEX)
+    (project.book / "api").mkdir()
+    (project.book / "api" / "text.md").write_text(PACKAGE)
     figure = {"text/html": "<p>moves by itself</p>"}
     view = {"application/vnd.jupyter.widget-view+json": {"model_id": "x"}}
     code = f"from IPython.display import display\ndisplay({figure | view!r}, raw=True)"
@@ -581,12 +648,16 @@ class TestDirectives:
         assert '<span lang="zh-Hans">词元</span>' in index
         assert 'href="#term-token"' in index
         assert "nothing-of-this-name" not in index and "numpy" in index
-        assert 'id="ulmfit_lib.text.counting.count"' in index
-        assert re.search(r"number</strong>\s*\S+\s*how many", index)
-        assert 'href="one.html"' in index and "chapter *" not in index
+        package = (book.html / "book" / "api" / "text.html").read_text("utf-8")
+        module = (book.html / "book" / "api" / "text" / "counting.html").read_text("utf-8")
+        assert 'href="text/counting.html#module-ulmfit_lib.text.counting"' in package
+        assert "<p>Counting things.</p>" in package
+        assert 'id="ulmfit_lib.text.counting.count"' in module
+        assert re.search(r"number</strong>\s*\S+\s*how many", module)
+        assert 'href="../../one.html"' in module and "chapter *" not in module
         assert "return Counter(words)" in re.sub(r"<[^>]+>", "", chapter)
         assert "How often each word" not in re.sub(r"<[^>]+>", "", chapter)
-        assert 'href="index.html#ulmfit_lib.text.counting.count"' in chapter
+        assert 'href="api/text/counting.html#ulmfit_lib.text.counting.count"' in chapter
         assert "<p>moves by itself</p>" in chapter
         assert 'type="application/vnd.jupyter.widget-view' not in chapter
         assert re.search(r"\d s \(measured\)", chapter)
@@ -606,10 +677,13 @@ class TestDirectives:
             "{term-zh}`nonsense`": "has no term 'nonsense'",
             "```{source} ulmfit_lib.text.counting.gone\n```": "there is no 'gone'",
             "```{symbols} No such chapter\n```": "no docstring says",
-            "```{api} ulmfit_lib.nothing\n```": "has no public modules",
+            "```{api-modules} ulmfit_lib.nothing\n```": "has no public modules",
+            "```{api} ulmfit_lib.text.gone\n```": "no module ulmfit_lib.text.gone",
+            "```{api} ulmfit_lib.silent\n```": "no docstring: ulmfit_lib.silent, Mute, hush",
             "```{chapter-card}\nNo list.\n```": "definition list",
         }
         (book.book / "index.md").write_text("# Book\n\n" + "\n\n".join(complaints))
+        (book.root / "ulmfit_lib" / "silent.py").write_text(SILENT)
         (book.book / "one.ipynb").unlink()
         done = build(book)
         assert done.returncode != 0

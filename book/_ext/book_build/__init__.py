@@ -19,7 +19,7 @@ from book_build.execution import kernel_environment
 from book_build.layout import Layout
 from book_build.mathjax import copy_mathjax, notice_formulas
 from book_build.models import ShippedModels, TransferTable
-from book_build.reference import ApiPages, Source, Symbols
+from book_build.reference import ApiModules, ApiPage, Source, Symbols, write_pages
 from book_build.terms import BookGlossary, NotationTable, TermWithChinese
 
 DIRECTIVES = {
@@ -33,7 +33,8 @@ DIRECTIVES = {
     "run-record": RunRecordSummary,
     "shipped-models": ShippedModels,
     "transfer-table": TransferTable,
-    "api": ApiPages,
+    "api-modules": ApiModules,
+    "api": ApiPage,
     "symbols": Symbols,
     "source": Source,
 }
@@ -63,12 +64,13 @@ def setup(app: Sphinx) -> dict[str, Any]:
 
 
 def prepare(app: Sphinx, config: Config) -> None:
-    """Before anything is read: drop old executions, make the library importable, set buttons."""
+    """Before anything is read: old executions go, the library's pages come, buttons are set."""
     layout = Layout(Path(app.srcdir))
     if str(layout.root) not in sys.path:
         sys.path.insert(0, str(layout.root))
     os.environ.update(kernel_environment(layout.root))
     stamp.refresh(layout)
+    write_pages(layout)
     _ignore_standard_types(config)
     _set_buttons(config.html_theme_options)
 

@@ -56,6 +56,11 @@ def public_symbols(root: Path, module: str) -> tuple[Symbol, ...]:
     return tuple(_symbols(module, _tree(file), file.read_text(encoding="utf-8").splitlines()))
 
 
+def module_docstring(root: Path, module: str) -> str:
+    """The docstring of ``module``; empty if it has none."""
+    return ast.get_docstring(_tree(_module_file(root, module))) or ""
+
+
 def introduced_in(root: Path, package: str, chapter: str) -> tuple[Symbol, ...]:
     """Every public symbol below ``package`` whose docstring names ``chapter``.
 

@@ -18,7 +18,7 @@ from book_build.execution import (
     kernel_environment,
     waiting,
 )
-from book_build.layout import PROJECT_ROOT, Layout, notebooks, pages, read_config
+from book_build.layout import PROJECT_ROOT, Layout, notebooks, read_config
 from book_build.scan import scan
 from book_build.wording import duration, size
 
@@ -114,8 +114,9 @@ def _report_scan(layout: Layout) -> int:
 
 def _print_summary(layout: Layout, executed: int, seconds: float) -> None:
     total = len(notebooks(layout.root))
+    written = len(list(layout.html.glob("book/**/*.html")))
     print(
-        f"\nThe book is built: {len(pages(layout.root))} pages; {total} notebooks "
+        f"\nThe book is built: {written} pages; {total} notebooks "
         f"({executed} executed, {total - executed} from the cache); {duration(seconds)}.\n"
         f"Open {layout.html / 'index.html'}"
     )

@@ -1,8 +1,10 @@
-"""Directives that show the library: API pages, the symbols of a chapter, source code."""
+"""The library on the site: a page per module, the symbols of a chapter, source code."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import groupby
+from pathlib import Path
 from typing import ClassVar
 
 from docutils import nodes
@@ -10,35 +12,79 @@ from docutils.parsers.rst import directives
 from sphinx.directives.code import container_wrapper
 
 from book_build.directive import BookDirective
-from book_build.library import PACKAGE, Symbol, introduced_in, listing, modules, public_symbols
+from book_build.layout import Layout
+from book_build.library import (
+    PACKAGE,
+    Symbol,
+    introduced_in,
+    listing,
+    module_docstring,
+    modules,
+    public_symbols,
+)
 
+PAGE = "# `{name}`\n\nThe module `{module}`.\n\n```{{api}} {module}\n```\n"
 _ROLES = {"function": "func", "class": "class", "data": "data"}
 
 
-class ApiPages(BookDirective):
-    """``{api} ulmfit_lib.text``: every public symbol of a package, from its docstrings."""
+def write_pages(layout: Layout) -> list[Path]:
+    """Write the page of every public module, and remove those of modules that are gone.
+
+    A package that has a page, ``book/api/text.md``, gets one below it for each of its modules,
+    ``book/api/text/batches.md``. Git ignores them; ``_toc.yml`` takes a package's whole folder.
+
+    Returns:
+        The pages of the modules.
+    """
+    api = layout.book / "api"
+    wanted = {
+        api / package.stem / f"{module.rpartition('.')[2]}.md": module
+        for package in sorted(api.glob("*.md"))
+        for module in modules(layout.root, f"{PACKAGE}.{package.stem}")
+    }
+    for page in set(api.glob("*/*.md")) - wanted.keys():
+        page.unlink()
+    for page, module in wanted.items():
+        text = PAGE.format(name=page.stem, module=module)
+        page.parent.mkdir(exist_ok=True)
+        if not page.is_file() or page.read_text("utf-8") != text:
+            page.write_text(text, "utf-8")
+    return list(wanted)
+
+
+class ApiModules(BookDirective):
+    """``{api-modules} ulmfit_lib.text``: the modules of a package and what each is for."""
 
     required_arguments = 1
 
     def run(self) -> list[nodes.Node]:
-        """A section per module: what it is for, a table of its symbols, their documentation."""
+        """A table with one row per module, linked to its page."""
         found = modules(self.layout.root, self.arguments[0])
         if not found:
             raise self.error(f"{self.arguments[0]} has no public modules: check the name")
-        sections = []
         for module in found:
             self.depends_on(self.layout.root.joinpath(*module.split(".")).with_suffix(".py"))
-            sections.append(self._section(module))
-        return sections
+        return self.markdown(f"```{{eval-rst}}\n{_table_rst(f'~{name}' for name in found)}\n```")
 
-    def _section(self, module: str) -> nodes.section:
-        section = nodes.section(ids=[nodes.make_id(module)])
-        title = module.rpartition(".")[2]
-        section += nodes.title(title, "", nodes.literal(title, title))
-        self.state.document.note_explicit_target(section)
-        symbols = public_symbols(self.layout.root, module)
-        section += self.markdown(f"```{{eval-rst}}\n{_module_rst(module, symbols)}\n```")
-        return section
+
+class ApiPage(BookDirective):
+    """``{api} ulmfit_lib.text.batches``: every public symbol of a module, from its docstrings."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        """What the module is for, a table of its symbols, their documentation."""
+        root, module = self.layout.root, self.arguments[0]
+        try:
+            described, symbols = module_docstring(root, module), public_symbols(root, module)
+        except LookupError as error:
+            raise self.error(f"api: {error}") from error
+        bare = [] if described else [module]
+        bare += [symbol.name for symbol in symbols if symbol.kind != "data" and not symbol.summary]
+        if bare:
+            raise self.error(f"api: no docstring: {', '.join(bare)}")
+        self.depends_on(root.joinpath(*module.split(".")).with_suffix(".py"))
+        return self.markdown(f"```{{eval-rst}}\n{_module_rst(module, symbols)}\n```")
 
 
 class Symbols(BookDirective):
@@ -88,10 +134,15 @@ def _module_rst(module: str, symbols: tuple[Symbol, ...]) -> str:
     parts = [f".. automodule:: {module}"]
     listed = [symbol for symbol in symbols if symbol.kind != "data"]
     if listed:
-        names = "\n".join(f"   {symbol.name}" for symbol in listed)
-        parts.append(f".. autosummary::\n   :nosignatures:\n\n{names}")
+        parts.append(_table_rst(symbol.name for symbol in listed))
     parts += [_symbol_rst(symbol) for symbol in symbols]
     return "\n\n".join(parts)
+
+
+def _table_rst(names: Iterable[str]) -> str:
+    """A table of links, each with the first sentence of what it leads to."""
+    rows = "\n".join(f"   {name}" for name in names)
+    return f".. autosummary::\n   :nosignatures:\n\n{rows}"
 
 
 def _symbol_rst(symbol: Symbol) -> str:

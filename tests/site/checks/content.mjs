@@ -20,6 +20,12 @@ export function mathematics(page) {
         found.push(`nothing to read aloud: ${start(formula.textContent)}`);
       }
     }
+    for (const formula of document.querySelectorAll(".math")) {
+      const drawn = formula.querySelector("mjx-math")?.getBoundingClientRect().width;
+      if (drawn <= formula.clientWidth + 1 && formula.scrollWidth > formula.clientWidth + 1) {
+        found.push(`scrolls though it fits: ${start(formula.textContent)}`);
+      }
+    }
     const unnamed = ":is(label, legend, summary, button) mjx-container:not([aria-label])";
     for (const formula of document.querySelectorAll(unnamed)) {
       const name = formula.closest("label, legend, summary, button").innerText;

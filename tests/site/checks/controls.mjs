@@ -1,4 +1,5 @@
 // What a reader can move, choose and unfold, by keyboard and by mouse.
+import { settle } from "./browser.mjs";
 
 const SPOKEN = "[role='status'], [role='alert'], [aria-live], output";
 
@@ -52,8 +53,9 @@ export async function folds(page) {
 }
 
 // Open all that is left, for a look at the whole page.
-export function unfoldAll(page) {
-  return page.evaluate(() => document.querySelectorAll("details").forEach((d) => (d.open = true)));
+export async function unfoldAll(page) {
+  await page.evaluate(() => document.querySelectorAll("details").forEach((d) => (d.open = true)));
+  await settle(page);
 }
 
 async function byKeyboard(control) {
