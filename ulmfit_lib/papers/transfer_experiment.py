@@ -15,7 +15,7 @@ from sklearn.metrics import matthews_corrcoef
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from ulmfit_lib.models.awd_lstm import NO_DROPOUT, AWDLSTM
+from ulmfit_lib.models.awd_lstm import AWDLSTM, NO_DROPOUT
 from ulmfit_lib.models.classifier import ClassifierConfig
 from ulmfit_lib.models.encoder import EncoderConfig, encoder_card, load_encoder
 from ulmfit_lib.models.pooling import masked_mean
