@@ -25,6 +25,7 @@ from ulmfit_lib.assignments.values import NotAValueError, from_bytes, to_bytes
 
 LONGEST_MESSAGE = 600  # characters of an error that are passed on
 OUTPUT = os.devnull  # what a submission prints
+MISSING = "missing"  # kind of the answer where there is no such function
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,7 @@ def _answer(names: dict[str, Any], stub: Any, request: bytes) -> dict[str, Any]:
     """Call what the judge asks for: its value, or the error in words."""
     name, arguments, keywords = from_bytes(request, stub)
     if name not in names:
-        return {"error": f"{name} is not defined", "kind": "NameError"}
+        return {"error": f"{name} is not defined: is its cell still there?", "kind": MISSING}
     try:
         return {"value": names[name](*arguments, **keywords)}
     except BaseException as error:  # SystemExit and the like, too
