@@ -56,6 +56,15 @@ def test_a_class_is_graded(course: Path) -> None:
     assert pages == ["=dee", "ann", "bob", "cem"]
 
 
+def test_a_folder_without_a_submission_is_told(course: Path) -> None:
+    """A notebook under another name would otherwise be a student without a row."""
+    write(source(), course / "in" / "eve" / "small (1).ipynb")
+    write(source(), course / "in" / ".cache" / "other.ipynb")
+    said: list[str] = []
+    assert len(grade("small", course / "in", course / "out", 2, said.append)) == 4
+    assert "note: no small.ipynb in .cache, eve" in said
+
+
 def test_pages_need_no_network_and_run_nothing(course: Path) -> None:
     grade("small", course / "in", course / "out", 2, str)
     for page in [*(course / "out" / "feedback").glob("*.html"), course / "out" / "marking.html"]:

@@ -7,6 +7,7 @@ import json
 import re
 from pathlib import Path
 
+import nbformat
 import pytest
 
 from tests.assignments.small_course import cell, own_cell, source, write
@@ -110,6 +111,16 @@ class TestTheBooks:
             assert is_answer(c) + is_test(c) + is_question(c) + is_given(c) == 1
             assert re.fullmatch(r"\w+", grade_id(c))
         assert len({grade_id(c) for c in cells}) == len(cells)
+
+    def test_every_form_is_a_valid_notebook(self, name: str) -> None:
+        """And its markers pair up: nbgrader refuses a begin without an end."""
+        made = read_notebook(find_source(name))
+        for notebook in (made, release(made), solution(made)):
+            nbformat.validate(nbformat.from_dict(notebook))
+        for text in map(cell_text, made["cells"]):
+            for kind in ("SOLUTION", "HIDDEN TESTS"):
+                marked = re.findall(rf"^ *### (BEGIN|END) {kind}$", text, re.M)
+                assert marked == ["BEGIN", "END"] * (len(marked) // 2)
 
     def test_size_and_points(self, name: str) -> None:
         """Four to seven tasks, two questions, and the points that the first cell says."""

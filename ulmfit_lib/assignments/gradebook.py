@@ -64,6 +64,8 @@ def grade(
     write_atomically(out / MARKING, marking_page(assignment, reports).encode())
     write_atomically(out / MARKS, marks_table(assignment, reports, marks).encode())
     write_atomically(out / GRADEBOOK, gradebook_table(assignment, reports, marks).encode())
+    if without := folders_without(name, folder):
+        say(f"note: no {name}.ipynb in {', '.join(without)}")
     if not kernel_fence():
         say("note: this machine's kernel keeps no fence around submissions; see the guide")
     say(f"{len(reports)} submissions of {assignment.name}: {out / GRADEBOOK}, {out / 'feedback'}")
@@ -96,6 +98,20 @@ def find_submissions(name: str, folder: str | Path) -> dict[str, Path]:
     if not by_student:
         raise AssignmentError(f"no submission in {root}: put STUDENT/{name}.ipynb there")
     return by_student
+
+
+def folders_without(name: str, folder: str | Path) -> list[str]:
+    """Folders of students in which there is no submission: forgotten, or under another name.
+
+    Introduced in the chapter *For instructors*.
+
+    Args:
+        name: the assignment.
+        folder: of the submissions.
+    """
+    found = find_submissions(name, folder)
+    folders = [entry.name for entry in Path(folder).iterdir() if entry.is_dir()]
+    return sorted(student for student in folders if student not in found)
 
 
 def read_marks(path: Path, assignment: Assignment) -> dict[tuple[str, str], Mark]:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from ulmfit_lib.assignments.fence import MEBIBYTE, STANDARD_LIMITS, Limits
-from ulmfit_lib.assignments.sandbox import Work, serve
+from ulmfit_lib.assignments.sandbox import MISSING, Work, serve
 from ulmfit_lib.assignments.source import Assignment, AssignmentError, Task, Test
 from ulmfit_lib.assignments.submission import (
     Submission,
@@ -224,6 +224,8 @@ class Sandbox:
             raise NoAnswerError("not written yet")
         if self.problem:
             raise NoAnswerError(self.problem)
+        if reply.get("kind") == MISSING:
+            raise NoAnswerError(str(reply["error"]))
         raise NoAnswerError(f"{name} stopped with {reply.get('error', 'no value')}")
 
     def _stop(self) -> None:

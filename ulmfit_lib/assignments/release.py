@@ -31,7 +31,7 @@ from ulmfit_lib.text.cache import write_atomically
 SOLUTION = re.compile(r"^([ \t]*)### BEGIN SOLUTION\n.*?^[ \t]*### END SOLUTION\n?", re.S | re.M)
 MARKER = re.compile(r"^[ \t]*### (?:BEGIN|END) (?:SOLUTION|HIDDEN TESTS)\n?", re.M)
 STUB = "{indent}# YOUR CODE HERE\n{indent}raise NotImplementedError()\n"
-ANSWER_HERE = "*Your answer here.*"
+ANSWER_HERE = "YOUR ANSWER HERE"  # as nbgrader has it
 STUDENT = re.compile(r"[\w][\w.@-]*")
 
 

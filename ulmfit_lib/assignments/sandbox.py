@@ -25,6 +25,8 @@ from ulmfit_lib.assignments.values import NotAValueError, from_bytes, to_bytes
 
 LONGEST_MESSAGE = 600  # characters of an error that are passed on
 OUTPUT = os.devnull  # what a submission prints
+LAST_FILE = 2**16  # no file that is open here has a higher number
+MISSING = "missing"  # kind of the answer where there is no such function
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ def serve(connection: Connection, work: Work) -> None:
         work: the code, and what it may use.
     """
     with tempfile.TemporaryDirectory() as scratch:
-        _leave_the_judge(Path(scratch))
+        _leave_the_judge(Path(scratch), connection)
         connection.send_bytes(to_bytes({"up": True}))
         enter(work.limits, readable_folders(), Path(scratch))
         names: dict[str, Any] = {"__name__": "submission"}
@@ -119,7 +121,7 @@ def _answer(names: dict[str, Any], stub: Any, request: bytes) -> dict[str, Any]:
     """Call what the judge asks for: its value, or the error in words."""
     name, arguments, keywords = from_bytes(request, stub)
     if name not in names:
-        return {"error": f"{name} is not defined", "kind": "NameError"}
+        return {"error": f"{name} is not defined: is its cell still there?", "kind": MISSING}
     try:
         return {"value": names[name](*arguments, **keywords)}
     except BaseException as error:  # SystemExit and the like, too
@@ -167,10 +169,16 @@ def _described(error: BaseException) -> str:
     return f"{type(error).__name__}: {text[:LONGEST_MESSAGE]}{where}"
 
 
-def _leave_the_judge(scratch: Path) -> None:
-    """A session, a folder and a silence of its own; one thread."""
+def _leave_the_judge(scratch: Path, connection: Connection) -> None:
+    """A session, a folder and a silence of its own; one thread, and one line to the judge.
+
+    The other lines that are open here lead to the process that starts all sandboxes: what a
+    submission wrote there could cost another one its points.
+    """
     if hasattr(os, "setsid"):
         os.setsid()
+        os.closerange(3, connection.fileno())
+        os.closerange(connection.fileno() + 1, LAST_FILE)
     silence = os.open(OUTPUT, os.O_RDWR)
     for stream in (0, 1, 2):
         os.dup2(silence, stream)

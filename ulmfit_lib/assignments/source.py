@@ -217,7 +217,10 @@ def _check(file: str, tasks: tuple[Task, ...], tests: list[Test]) -> None:
     judged = [test.name for task in tasks for test in task.tests]
     names = [*(task.name for task in tasks), *(test.name for test in tests)]
     if lone := sorted({t.name for t in tests} - set(judged)):
-        raise AssignmentError(f"{file}: {', '.join(lone)} judges no answer: call it test_ANSWER")
+        raise AssignmentError(
+            f"{file}: {', '.join(lone)} judges no answer; is its cell gone? Take it from the "
+            "hand-out again (in a source: call the test of ANSWER test_ANSWER)"
+        )
     if bare := [task.name for task in tasks if not task.tests]:
         raise AssignmentError(
             f"{file}: the tests of {', '.join(bare)} are missing; take the notebook from the "

@@ -1,0 +1,16 @@
+"""A text that fills its pieces gets an empty one more."""
+
+LOSES = {"test_in_pieces": "no empty one follows"}
+
+
+# %% in_pieces
+def in_pieces(ids, n):
+    count = len(ids) // n + 1
+    return [list(ids[i * n : (i + 1) * n]) for i in range(count)]
+
+
+def combine_pieces(states, is_piece, how):
+    here = is_piece[:, :, None]
+    if how == "max":
+        return states.masked_fill(~here, float("-inf")).amax(dim=1)
+    return states.masked_fill(~here, 0.0).sum(dim=1) / here.sum(dim=1)
