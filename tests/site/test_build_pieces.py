@@ -30,7 +30,7 @@ from book_build import (  # noqa: E402
     terms,
 )
 from book_build.layout import Layout, chapter_pages, notebooks, pages  # noqa: E402
-from book_build.models import runs  # noqa: E402
+from book_build.models import runs, verdicts  # noqa: E402
 from book_build.scan import read_page, scan  # noqa: E402
 from book_build.wording import duration, size  # noqa: E402
 
@@ -726,6 +726,9 @@ EVIDENCE = """# Evidence
 ```{shipped-models}
 ```
 
+```{transfer-verdicts}
+```
+
 ```{quiz} toy
 ```
 """
@@ -799,6 +802,7 @@ class TestEvidence:
         assert "tuned_arm 4 80." in words and "There is no record gone yet" in words
         assert "10 labels a class 50 labels a class TF-IDF, logistic regression 70." in words
         assert "Encoder from random weights, frozen 70." in words
+        assert "AWD-LSTM, forward, frozen" in words and "against TF-IDF" in words
         assert "AWD-LSTM, backward Encoder Parameters 3.5 million 3.5 million" in words
         assert "What is" in words and "tex-chtml-full.js" in html
         assert scan(evidence.html) == []
@@ -821,3 +825,13 @@ def test_the_runs_behind_a_model_stand_in_the_order_in_which_they_ran():
     card = {"commit": "c", "earlier": {"commit": "b", "earlier": {"commit": "a"}}}
     assert [run["commit"] for run in runs(card)] == ["a", "b", "c"]
     assert runs({"commit": "only"}) == [{"commit": "only"}]
+
+
+def test_verdicts_are_counted_and_placed():
+    places = [("mr", 200, "wins"), ("trec6", 10, "level"), ("trec6", 50, "wins")]
+    rows = [
+        {"task": task, "labels_per_class": n, "against": {"tfidf": {"verdict": verdict}}}
+        for task, n, verdict in places
+    ]
+    assert verdicts(rows, "tfidf") == "wins 2 of 3 (mr 200; trec6 50), level 1 of 3 (trec6 10)"
+    assert verdicts(rows[:1], "tfidf") == "wins 1 of 1 (mr 200)"

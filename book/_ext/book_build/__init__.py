@@ -18,7 +18,7 @@ from book_build.evidence import ClaimsTable, RunRecordSummary
 from book_build.execution import kernel_environment
 from book_build.layout import Layout
 from book_build.mathjax import copy_mathjax, notice_formulas
-from book_build.models import ShippedModels, TransferTable
+from book_build.models import ShippedModels, TransferTable, TransferVerdicts
 from book_build.reference import ApiModules, ApiPage, Source, Symbols, write_pages
 from book_build.terms import BookGlossary, NotationTable, TermWithChinese
 
@@ -33,6 +33,7 @@ DIRECTIVES = {
     "run-record": RunRecordSummary,
     "shipped-models": ShippedModels,
     "transfer-table": TransferTable,
+    "transfer-verdicts": TransferVerdicts,
     "api-modules": ApiModules,
     "api": ApiPage,
     "symbols": Symbols,

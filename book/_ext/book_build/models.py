@@ -34,12 +34,9 @@ class ShippedModels(BookDirective):
 
     def run(self) -> list[nodes.Node]:
         """One row per fact, one column per model."""
-        from ulmfit_lib.models.encoder import encoder_card
-        from ulmfit_lib.models.pretrained import SHIPPED_WEIGHTS, model_card
+        from ulmfit_lib.models.pretrained import SHIPPED_WEIGHTS
 
-        cards = [model_card(name) for name in list(NAMES)[:2]] + [encoder_card()]
-        for path in SHIPPED_WEIGHTS.rglob("*.json"):
-            self.depends_on(path)
+        cards = _cards(self)
         columns = [_facts(card, SHIPPED_WEIGHTS) for card in cards]
         rows = [[fact, *(column[fact] for column in columns)] for fact in columns[0]]
         return [
@@ -68,6 +65,50 @@ class TransferTable(BookDirective):
         rows = [[_arm_name(stem), *_scores(record, stem, counts)] for stem in stems]
         heads = [f"{n} labels a class" for n in counts]
         return [self.table(["", *heads], rows, widths=[4] + [3] * len(counts))]
+
+
+class TransferVerdicts(BookDirective):
+    """``{transfer-verdicts}``: where each model wins against its rivals, and where it does not."""
+
+    def run(self) -> list[nodes.Node]:
+        """One row per model and reading, one column per rival."""
+        rows = []
+        for card in _cards(self):
+            for method, reading in READINGS.items():
+                found = [row for row in card["transfer"] if row["reading"] == method]
+                name = f"{NAMES[card['name']]}, {reading}"
+                rows.append([name, verdicts(found, "scratch"), verdicts(found, "tfidf")])
+        heads = ["", "against its network from random weights", "against TF-IDF"]
+        return [self.table(heads, rows, widths=[2, 4, 4])]
+
+
+def _cards(directive: BookDirective) -> list[Mapping[str, Any]]:
+    """The cards of the shipped models; a page with ``directive`` is read again when they change."""
+    from ulmfit_lib.models.encoder import encoder_card
+    from ulmfit_lib.models.pretrained import SHIPPED_WEIGHTS, model_card
+
+    for path in SHIPPED_WEIGHTS.rglob("*.json"):
+        directive.depends_on(path)
+    return [*(model_card(name) for name in list(NAMES)[:2]), encoder_card()]
+
+
+def verdicts(rows: Sequence[Mapping[str, Any]], rival: str) -> str:
+    """Such as "wins 2 of 3 (mr 200; trec6 50), level 1 of 3 (trec6 10)".
+
+    Args:
+        rows: of a card, as :mod:`ulmfit_lib.papers.transfer_summary` writes them.
+        rival: part of its name; every row has one such.
+    """
+    places: dict[str, dict[str, list[str]]] = {"wins": {}, "level": {}, "loses": {}}
+    for row in rows:
+        verdict = next(v["verdict"] for name, v in row["against"].items() if rival in name)
+        places[verdict].setdefault(row["task"], []).append(str(row["labels_per_class"]))
+    said = []
+    for verdict, tasks in places.items():
+        if tasks:
+            where = "; ".join(f"{task} {', '.join(counts)}" for task, counts in tasks.items())
+            said.append(f"{verdict} {sum(map(len, tasks.values()))} of {len(rows)} ({where})")
+    return ", ".join(said)
 
 
 def runs(card: Mapping[str, Any]) -> list[Mapping[str, Any]]:
