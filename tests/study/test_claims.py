@@ -208,7 +208,7 @@ def test_a_ranking_compares_several_records(tmp_path):
     assert "1.000 [+1.000, +1.000]" in falling.ours and "3 records" in falling.ours
     assert ranked(tmp_path, (-0.1, 0.2, 0.4)).verdict is Verdict.NOT_REPRODUCED
     assert ranked(tmp_path, (0.4, 0.2, -0.1), seeds=2).verdict is Verdict.TOO_SMALL
-    assert "+0.000" in ranked(tmp_path, (0.2, 0.2, 0.2)).ours  # nothing to rank
+    assert " 0.000 [0.000" in ranked(tmp_path, (0.2, 0.2, 0.2)).ours  # nothing to rank
     (tmp_path / "third.json").unlink()
     (claim,) = ledger(tmp_path, {**ROW, "rule": RANKING})
     assert judge(claim, tmp_path).reason == "no record 'third' yet"

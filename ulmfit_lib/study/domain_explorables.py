@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from matplotlib import colormaps
+from matplotlib.colors import to_hex
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
@@ -19,6 +21,7 @@ from ulmfit_lib.study.interactive import Chart, Control, Curves, Frame, Frames, 
 from ulmfit_lib.text.neighbours import Pool, nearest
 
 Matrix = NDArray[np.float64]
+_NAMES, _HEAD, _CELL = 130, 110, 38  # of the heat map: room for names, and a cell, in own units
 _WIDTH, _ROW, _TEXT = 640, 66, 78  # of the neighbours' picture: own units, and letters of a line
 
 
@@ -164,13 +167,33 @@ def rank_correlation(points: Sequence[Gain]) -> float:
 
 
 def _overlap_svg(domains: Sequence[str], matrix: Matrix) -> str:
-    axes = plots.new_axes("tall")
-    plots.heat_map(100 * matrix, domains, domains, axes, label="%", digits=0)
-    for text in axes.texts:
-        text.set_fontsize(8)
-    axes.tick_params(axis="x", rotation=60)
-    axes.tick_params(labelsize=8)
-    return _drawn(axes)
+    """Cells of colour with their percentages: text stays text, so fourteen domains are light."""
+    n = len(domains)
+    if matrix.shape != (n, n):
+        raise ValueError(f"a matrix of shape {matrix.shape} does not fit {n} domains")
+    width, height = _NAMES + n * _CELL + 10, _HEAD + n * _CELL + 10
+    drawn = [_cell_svg(matrix[i, j], i, j) for i in range(n) for j in range(n)]
+    for i, name in enumerate(map(html.escape, domains)):
+        y, x = _HEAD + (i + 0.65) * _CELL, _NAMES + (i + 0.6) * _CELL
+        drawn.append(
+            f'<text x="{_NAMES - 8}" y="{y:g}" text-anchor="end">{name}</text>'
+            f'<text transform="translate({x:g} {_HEAD - 8}) rotate(-50)">{name}</text>'
+        )
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
+        f'viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="15">'
+        f'<rect width="{width}" height="{height}" fill="#fff"/>{"".join(drawn)}</svg>'
+    )
+
+
+def _cell_svg(value: float, row: int, column: int) -> str:
+    x, y = _NAMES + column * _CELL, _HEAD + row * _CELL
+    fill = to_hex(colormaps[plots.SEQUENTIAL](value))
+    return (
+        f'<rect x="{x}" y="{y}" width="{_CELL}" height="{_CELL}" fill="{fill}"/>'
+        f'<text x="{x + _CELL / 2:g}" y="{y + 0.65 * _CELL:g}" text-anchor="middle" '
+        f'fill="{plots.ink_on(fill)}">{100 * value:.0f}</text>'
+    )
 
 
 def _overlap_frame(
