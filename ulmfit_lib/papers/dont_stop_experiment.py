@@ -103,7 +103,7 @@ def sizes(scale: Scale | None = None) -> DontStopSizes:
     """The study's sizes at ``scale``, by default the dial's."""
     return pick(
         smoke=DontStopSizes(1, (2, 4), 40, 4, 60, 6, 2, 2, 2, 4, 16),
-        laptop=DontStopSizes(5, (5, 20, 80), 500, 20, 10_000, 60, 80, 10, 60, 16, 64),
+        laptop=DontStopSizes(5, (5, 20), 500, 20, 10_000, 60, 60, 10, 60, 16, 64),
         paper=DontStopSizes(
             5, (20, 100, 500), 25_000, 500, 1_000_000, 500, 12_500, 50, 2000, 32, 128
         ),
