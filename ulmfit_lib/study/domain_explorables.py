@@ -25,9 +25,7 @@ _NAMES, _HEAD, _CELL = 130, 110, 38  # of the heat map: room for names, and a ce
 _WIDTH, _ROW, _TEXT = 640, 66, 78  # of the neighbours' picture: own units, and letters of a line
 
 
-def overlap_explorer(
-    domains: Sequence[str], measures: Mapping[str, Matrix], start: int = 0
-) -> Frames:
+def overlap_explorer(domains: Sequence[str], measures: Mapping[str, Matrix], told: int) -> Frames:
     """A heat map of what every two domains share, by one measure or another.
 
     Introduced in the chapter *Don't stop pre-training*.
@@ -35,23 +33,18 @@ def overlap_explorer(
     Args:
         domains: their names, D.
         measures: name of a measure to its values in [0, 1], (D, D).
-        start: the domain that is read out first.
+        told: the domain whose neighbours are told below the map.
 
     Raises:
-        ValueError: fewer than two domains or measures, or a matrix of another shape.
+        ValueError: fewer than two measures, or a matrix of another shape.
     """
-    pictures = {name: _overlap_svg(domains, matrix) for name, matrix in measures.items()}
 
     def draw(state: State) -> Frame:
         """The map of a measure, with the neighbours of a domain in words."""
         name = list(measures)[state[0]]
-        return _overlap_frame(domains, name, measures[name], state[1], pictures[name])
+        return _overlap_frame(domains, name, measures[name], told)
 
-    controls = (
-        Control("measure", tuple(measures), kind="menu"),
-        Control("domain", tuple(domains), start, kind="menu"),
-    )
-    return Frames("What domains share", controls, draw)
+    return Frames("What domains share", (Control("measure", tuple(measures), kind="menu"),), draw)
 
 
 def neighbour_explorer(
@@ -196,9 +189,8 @@ def _cell_svg(value: float, row: int, column: int) -> str:
     )
 
 
-def _overlap_frame(
-    domains: Sequence[str], measure: str, matrix: Matrix, chosen: int, svg: str
-) -> Frame:
+def _overlap_frame(domains: Sequence[str], measure: str, matrix: Matrix, chosen: int) -> Frame:
+    svg = _overlap_svg(domains, matrix)
     others = [i for i in np.argsort(-matrix[chosen], kind="stable") if i != chosen]
     near, far = others[0], others[-1]
     readout = (
