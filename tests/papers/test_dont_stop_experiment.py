@@ -1,5 +1,7 @@
 """Arms read what their names say, never held-out text; shared reading is done once."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -16,11 +18,16 @@ from ulmfit_lib.papers.dont_stop_experiment import (
     fitting,
     sizes,
     study,
+    without_rare_classes,
 )
 from ulmfit_lib.papers.dont_stop_pretraining import ARMS
+from ulmfit_lib.study.claims import load_claims
 from ulmfit_lib.study.records import EVALUATION, check_result
 from ulmfit_lib.study.scale import Scale
 from ulmfit_lib.text.catalogue import find
+from ulmfit_lib.text.general_text import general_documents
+from ulmfit_lib.text.vocabulary_overlap import general_words, top_words
+from ulmfit_lib.training.further_pretraining import masked_lm_score
 
 SMOKE = sizes(Scale.SMOKE)
 THINGS = "axis tensor matrix column value key index shape frame path list number mask row".split()
@@ -55,11 +62,56 @@ def test_a_cell_predicts_every_test_example(toy_study, name):
         assert {"macro_f1", "mlm loss, domain", "mlm loss, irrelevant"} <= set(result.metrics)
 
 
-def test_what_does_not_follow_from_the_labels_is_read_once(toy_study):
-    shown = toy_study.train.take([0, 1, 2, 3])
-    first, again = (toy_study.adapted(("domain",), shown, seed) for seed in (0, 1))
-    assert first is again
-    assert toy_study.adapted(("task",), shown, 0) is not toy_study.adapted(("task",), shown, 1)
+def test_what_does_not_follow_from_the_labels_is_read_once_a_seed(toy_study):
+    few, more = (toy_study.train.take(range(n)) for n in (4, 8))
+    first = toy_study.adapted(("domain",), few, 0)
+    assert first is toy_study.adapted(("domain",), more, 0)
+    task = toy_study.adapted(("task",), few, 0)
+    assert task is toy_study.adapted(("task",), few, 0)
+    assert task is not toy_study.adapted(("task",), more, 0)
+    assert first is not toy_study.adapted(("domain",), few, 1)
+    assert toy_study.adapted((), few, 0) is toy_study.encoder
+
+
+def test_what_is_forgotten_of_general_text_is_measured(toy_study):
+    base, read = (toy_study.run(toy_study.arms[f"{a}/4"], 0).metrics for a in ("base", "DAPT"))
+    general = toy_study.encoder.encode(general_documents("measure"))
+    loss = masked_lm_score(toy_study.encoder, general, SMOKE.length).loss
+    assert base["mlm loss, general"] == pytest.approx(loss, abs=1e-6)
+    assert read["mlm loss, general"] != base["mlm loss, general"]
+    shared = set(top_words(toy_study.texts[DOMAIN])) & set(general_words()[: len(THINGS)])
+    assert base["overlap"] == read["overlap"] == pytest.approx(len(shared) / len(THINGS))
+
+
+def test_rare_classes_are_left_out_and_named(task):
+    assert without_rare_classes(task, 12) is task
+    splits = {
+        name: replace(split, labels=tuple(int(y) + 1 for y in split.labels))
+        for name, split in task.splits.items()
+    }
+    train = splits["train"]
+    splits["train"] = replace(train, labels=(0, *train.labels[1:]))
+    odd = replace(task, splits=splits, label_names=("rare", *task.label_names))
+    found = without_rare_classes(odd, 2)
+    assert found.label_names == task.label_names
+    assert found.splits["train"].texts == train.texts[1:]
+    assert found.splits["test"] == task.splits["test"]
+    assert found.provenance.endswith("without the rare classes rare")
+
+
+def test_every_claim_names_arms_and_metrics_of_its_study(toy_study):
+    known = arms(sizes(Scale.LAPTOP))
+    metrics = set(toy_study.run(toy_study.arms["DAPT/4"], 0).metrics)
+    claims = [claim for claim in load_claims() if claim.paper == "dont_stop_pretraining"]
+    assert {f"D{i}" for i in range(1, 8)} <= {claim.id for claim in claims}
+    for claim in claims:
+        rule = claim.rule
+        pairs = rule.pairs if hasattr(rule, "pairs") else [rule.pair]
+        assert {arm for pair in pairs for arm in pair} <= set(known), claim.id
+        assert {rule.score, rule.predictor} if hasattr(rule, "score") else {rule.metric} <= metrics
+        for record in claim.records:
+            task_name = record.removeprefix("dont_stop-").removesuffix("-laptop")
+            assert task_name in SETTINGS, claim.id
 
 
 def test_held_out_text_is_never_read(toy_study, task):

@@ -176,6 +176,51 @@ def test_a_saving_needs_seeds_and_the_number_of_labels_it_names(tmp_path):
         judge(claim, tmp_path)
 
 
+RANKING = {
+    "kind": "ranking",
+    "score": "accuracy",
+    "pair": ["high", "low"],
+    "predictor": "overlap",
+    "others": ["second", "third"],
+}
+
+
+def ranked(tmp_path, gains, overlaps=(0.1, 0.3, 0.5), seeds=5):
+    """The verdict on records whose arms differ by ``gains``."""
+    names = ("sample", *RANKING["others"])
+    for name, gain, overlap in zip(names, gains, overlaps, strict=True):
+        found = record({"high": 0.5 + gain, "low": 0.5}, seeds, name=name)
+        with_overlap = {
+            arm: {
+                seed: replace(cell, metrics={**cell.metrics, "overlap": overlap})
+                for seed, cell in cells.items()
+            }
+            for arm, cells in found.arms.items()
+        }
+        save_record(replace(found, arms=with_overlap), tmp_path / f"{name}.json")
+    (claim,) = ledger(tmp_path, {**ROW, "rule": RANKING})
+    return judge(claim, tmp_path)
+
+
+def test_a_ranking_compares_several_records(tmp_path):
+    falling = ranked(tmp_path, (0.4, 0.2, -0.1))
+    assert falling.verdict is Verdict.REPRODUCED
+    assert "1.000 [+1.000, +1.000]" in falling.ours and "3 records" in falling.ours
+    assert ranked(tmp_path, (-0.1, 0.2, 0.4)).verdict is Verdict.NOT_REPRODUCED
+    assert ranked(tmp_path, (0.4, 0.2, -0.1), seeds=2).verdict is Verdict.TOO_SMALL
+    assert " 0.000 [0.000" in ranked(tmp_path, (0.2, 0.2, 0.2)).ours  # nothing to rank
+    (tmp_path / "third.json").unlink()
+    (claim,) = ledger(tmp_path, {**ROW, "rule": RANKING})
+    assert judge(claim, tmp_path).reason == "no record 'third' yet"
+    with pytest.raises(LedgerError, match=r"T1 \(third\)"):
+        check_ledger([claim], tmp_path)
+
+
+def test_a_ranking_needs_three_records_at_least(tmp_path):
+    with pytest.raises(LedgerError, match="two or more different records"):
+        ledger(tmp_path, {**ROW, "rule": {**RANKING, "others": ["second", "second"]}})
+
+
 def test_two_seeds_decide_nothing(tmp_path):
     found = verdict(tmp_path, difference(("high", "low")), seeds=2)
     assert (found.verdict, found.reason) == (Verdict.TOO_SMALL, "2 seeds; a verdict needs 3")

@@ -14,6 +14,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from fastai.callback.core import Callback
+
 from ulmfit_lib.models.pretrained_encoder import PretrainedEncoder
 from ulmfit_lib.study.seeds import derive
 from ulmfit_lib.training.fine_tuning import Documents
@@ -98,6 +100,7 @@ def adapt(
     phases: Sequence[Documents],
     config: Adaptation = Adaptation(),
     seed: int = 0,
+    cbs: Sequence[Callback] = (),
 ) -> PretrainedEncoder:
     """A copy of ``encoder`` that has read the texts of each phase, one phase after the other.
 
@@ -109,6 +112,7 @@ def adapt(
         phases: token ids of the texts of each.
         config: how long.
         seed: of order and masks.
+        cbs: fastai callbacks of every phase.
 
     Raises:
         ValueError: fewer updates than phases, or text that does not fill a sequence.
@@ -116,7 +120,8 @@ def adapt(
     for number, updates in enumerate(phase_updates(len(phases), config)):
         reading = replace(config.reading, updates=updates)
         documents = repeated(phases[number], reading)
-        encoder, _ = further_pretrain(encoder, documents, reading, derive(seed, "phase", number))
+        phase_seed = derive(seed, "phase", number)
+        encoder, _ = further_pretrain(encoder, documents, reading, phase_seed, cbs=cbs)
     return encoder
 
 

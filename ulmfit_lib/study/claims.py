@@ -64,6 +64,11 @@ class Claim:
     record: str | None = None  # name of the run record; None for an asserted claim
     where: str = ""  # where the number stands, "ULMFiT (v5), Table 7"
 
+    @property
+    def records(self) -> tuple[str, ...]:
+        """Every run record that its rule compares."""
+        return (*([self.record] if self.record else []), *getattr(self.rule, "others", ()))
+
 
 @dataclass(frozen=True)
 class Judgement:
@@ -136,11 +141,11 @@ def judge(
     """
     if isinstance(claim.rule, Asserted):
         return _judge_asserted(claim, claim.rule, Path(book or CLAIMS_FILE.parent))
-    try:
-        record = load_record(str(claim.record), folder)
-    except FileNotFoundError:
-        return Judgement(claim, Verdict.NOT_RUN, "\N{EM DASH}", f"no record {claim.record!r} yet")
-    found = tuple(claim.rule.compare(record))
+    home = Path(folder) if folder is not None else runs_dir()
+    missing = [name for name in claim.records if not (home / f"{name}.json").is_file()]
+    if missing:
+        return Judgement(claim, Verdict.NOT_RUN, "\N{EM DASH}", f"no record {missing[0]!r} yet")
+    found = tuple(claim.rule.compare(*(load_record(name, home) for name in claim.records)))
     verdict = combined([comparison.verdict for comparison in found])
     ours = "; ".join(f"{c.what}: {c.measured}" for c in found)
     return Judgement(claim, verdict, ours, combined_reason(found, verdict), found)
@@ -182,9 +187,10 @@ def check_ledger(claims: Sequence[Claim], folder: str | Path | None = None) -> N
     """
     home = Path(folder) if folder is not None else runs_dir()
     missing = [
-        f"{claim.id} ({claim.record})"
+        f"{claim.id} ({name})"
         for claim in claims
-        if claim.record is not None and not (home / f"{claim.record}.json").is_file()
+        for name in claim.records
+        if not (home / f"{name}.json").is_file()
     ]
     if missing:
         raise LedgerError(

@@ -16,6 +16,8 @@ from functools import partial
 from itertools import combinations
 from typing import Any, ClassVar, TypeAlias
 
+from scipy.stats import spearmanr
+
 from ulmfit_lib.study.comparisons import arm_contrast, arm_difference, rise_difference
 from ulmfit_lib.study.fields import (
     FieldError,
@@ -28,7 +30,7 @@ from ulmfit_lib.study.fields import (
 )
 from ulmfit_lib.study.label_savings import label_saving
 from ulmfit_lib.study.records import RunRecord
-from ulmfit_lib.study.statistics import METRICS, Summary
+from ulmfit_lib.study.statistics import METRICS, Summary, t_interval
 
 MIN_SEEDS = 3  # below this no verdict: too few seeds to tell their spread
 _SHARES = (*METRICS, "valid_error")  # told in points
@@ -168,6 +170,42 @@ class Saving:
 
 
 @dataclass(frozen=True)
+class Ranking:
+    """Over several records, the arms' difference falls as ``predictor`` rises.
+
+    Spearman's correlation over the records, its sign turned, once for each
+    seed. The interval counts the luck of the seeds, not that of choosing
+    these records: few of them illustrate and prove nothing. Introduced in the
+    chapter *Don't stop pre-training*.
+    """
+
+    KIND: ClassVar[str] = "ranking"
+    metric: ClassVar[str] = "rank correlation"  # what is judged
+    score: str  # metric of the records' cells
+    pair: tuple[str, str]  # arms whose difference is ranked
+    predictor: str  # metric that is the same in every cell of a record
+    others: tuple[str, ...]  # the records besides the claim's own
+    worthwhile: float = 0.0  # a correlation below this counts as none
+
+    def compare(self, *records: RunRecord) -> list[Comparison]:
+        """The correlation over all records, judged."""
+        first, second = self.pair
+        seeds = sorted(set.intersection(*(set(r.cells(arm)) for r in records for arm in self.pair)))
+        places = [r.values(first, self.predictor, seeds[:1])[0] for r in records]
+        gains = [
+            r.values(first, self.score, seeds) - r.values(second, self.score, seeds)
+            for r in records
+        ]
+        found = [-_rank_correlation(places, of_seed) for of_seed in zip(*gains, strict=True)]
+        minus = "\N{MINUS SIGN}"
+        what = (
+            f"{minus}rank correlation of {self.predictor} and {first} {minus} {second}, "
+            f"{len(records)} records"
+        )
+        return [_judge_effect(what, t_interval(found), self)]
+
+
+@dataclass(frozen=True)
 class Asserted:
     """A chapter's cell asserts it, so the book is not built where it fails.
 
@@ -179,7 +217,7 @@ class Asserted:
     tag: str  # tag of the cell
 
 
-Effect: TypeAlias = Difference | Interaction | Rise
+Effect: TypeAlias = Difference | Interaction | Rise | Ranking
 Rule: TypeAlias = Effect | Equivalence | Saving | Asserted
 
 
@@ -287,6 +325,13 @@ def _judge_saving(record: RunRecord, rule: Saving) -> Comparison:
     return found(Verdict.TOO_SMALL, f"the interval holds {claimed}")
 
 
+def _rank_correlation(places: Sequence[float], gains: Sequence[float]) -> float:
+    """Spearman's, in [-1, 1]; 0 where one side never changes, so that nothing can be ranked."""
+    if len(set(places)) == 1 or len(set(gains)) == 1:
+        return 0.0
+    return float(spearmanr(places, gains).statistic)
+
+
 def _too_few(n: int) -> str:
     return f"{n} {'seed' if n == 1 else 'seeds'}; a verdict needs {MIN_SEEDS}"
 
@@ -318,6 +363,16 @@ def _interaction(where: str, raw: Any) -> Rule:
     return Interaction(metric, larger, smaller, _worthwhile(where, row))
 
 
+def _ranking(where: str, raw: Any) -> Rule:
+    row = as_object(where, raw, ["kind", "score", "pair", "predictor", "others"], ["worthwhile"])
+    others = as_list(f"{where}.others", row["others"], as_text)
+    if len(set(others)) < max(2, len(others)):
+        raise FieldError(f"{where}.others: name two or more different records")
+    score, predictor = (as_text(f"{where}.{key}", row[key]) for key in ("score", "predictor"))
+    pair = _pair(f"{where}.pair", row["pair"])
+    return Ranking(score, pair, predictor, others, _worthwhile(where, row))
+
+
 def _equivalence(where: str, raw: Any) -> Rule:
     row = as_object(where, raw, ["kind", "metric", "arms", "margin"])
     arms = as_list(f"{where}.arms", row["arms"], as_text)
@@ -340,6 +395,7 @@ _READERS: Mapping[str, Callable[[str, Any], Rule]] = {
     Equivalence.KIND: _equivalence,
     Rise.KIND: partial(_of_pairs, Rise),
     Saving.KIND: _saving,
+    Ranking.KIND: _ranking,
     Asserted.KIND: _asserted,
 }
 

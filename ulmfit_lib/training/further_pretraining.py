@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from fastai.callback.core import Callback
 from fastai.callback.progress import ProgressCallback
 from fastai.callback.schedule import ParamScheduler
 from fastai.callback.training import GradientClip
@@ -60,6 +61,7 @@ def further_pretrain(
     config: FurtherPretraining = FurtherPretraining(),
     seed: int = 0,
     quiet: bool = True,
+    cbs: Sequence[Callback] = (),
 ) -> tuple[PretrainedEncoder, list[float]]:
     """A copy of ``encoder`` that has read ``documents``.
 
@@ -75,6 +77,8 @@ def further_pretrain(
         config: updates, rate, batches, masks.
         seed: of order, cuts, masks and dropout.
         quiet: show nothing.
+        cbs: more fastai callbacks, such as
+            :class:`ulmfit_lib.training.loss_watch.LossWatch`.
 
     Returns:
         The encoder, in evaluation mode, and the smoothed training loss at
@@ -86,7 +90,8 @@ def further_pretrain(
     """
     if config.updates == 0:
         return replace(encoder, masked_lm=copy.deepcopy(encoder.masked_lm)), []
-    return read_on(encoder, masked_batches(encoder, documents, config, seed), config, seed, quiet)
+    batches = masked_batches(encoder, documents, config, seed)
+    return read_on(encoder, batches, config, seed, quiet, cbs)
 
 
 def read_on(
@@ -95,6 +100,7 @@ def read_on(
     config: FurtherPretraining = FurtherPretraining(),
     seed: int = 0,
     quiet: bool = True,
+    cbs: Sequence[Callback] = (),
 ) -> tuple[PretrainedEncoder, list[float]]:
     """A copy of ``encoder`` that has filled the masks of ``batches``, whoever chose them.
 
@@ -108,6 +114,7 @@ def read_on(
         config: rate, clipping.
         seed: of dropout.
         quiet: show nothing.
+        cbs: more fastai callbacks.
 
     Returns:
         The encoder, in evaluation mode, and the smoothed training loss at
@@ -119,7 +126,7 @@ def read_on(
     rates = by_position(
         lambda t, T, lr: linear_warmup(t, T, lr, config.warmup), config.updates, [config.lr_max]
     )
-    learn.fit(1, cbs=[ParamScheduler({"lr": rates})])
+    learn.fit(1, cbs=[ParamScheduler({"lr": rates}), *cbs])
     found.masked_lm.eval()
     return found, [float(loss) for loss in learn.recorder.losses]
 

@@ -48,7 +48,7 @@ class ClaimsTable(BookDirective):
         self.depends_on(ledger)
         try:
             claims = load_claims(ledger)
-            for name in {claim.record for claim in claims if claim.record}:
+            for name in {name for claim in claims for name in claim.records}:
                 self.depends_on(runs / f"{name}.json")
             if self.arguments:
                 return [self._table(judge_all(claims, self.arguments[0], runs))]

@@ -1,0 +1,88 @@
+"""The figures on domains say what the library computes, in every state."""
+
+from urllib.parse import unquote
+
+import numpy as np
+import pytest
+
+from ulmfit_lib.study.domain_explorables import (
+    Gain,
+    gain_explorer,
+    neighbour_explorer,
+    overlap_explorer,
+    rank_correlation,
+    reading_explorer,
+)
+from ulmfit_lib.text.neighbours import Pool
+
+MATRIX = np.array([[1.0, 0.4, 0.2], [0.4, 1.0, 0.3], [0.2, 0.3, 1.0]])
+NAMES = ("news", "reviews", "papers")
+POOL = [
+    "the river falls past the old stone mill",
+    "a stone mill stands at the river",
+    "the matrix has rows and columns of numbers",
+    "every column of the matrix is a vector of numbers",
+    "a bridge of stone rises over the river",
+]
+
+
+def test_the_heat_map_tells_nearest_and_farthest():
+    figure = overlap_explorer(NAMES, {"top words": MATRIX, "Jaccard": MATRIX / (2 - MATRIX)}, 0)
+    parts = figure.parts((0,))
+    assert "nearest is reviews (40 %), farthest papers (20 %)" in parts["readout.text"]
+    assert "from 20 to 40 %" in parts["image.alt"]
+    assert "(25 %)" in figure.parts((1,))["readout.text"]
+    assert parts["image.src"] != figure.parts((1,))["image.src"]
+    assert '<th scope="row">papers</th><td>20</td><td>30</td><td>100</td>' in parts["table.html"]
+
+
+def test_names_must_fit_the_matrix():
+    with pytest.raises(ValueError, match="shape"):
+        overlap_explorer(NAMES[:2], {"a": MATRIX, "b": MATRIX}, 0)
+
+
+def test_neighbours_are_the_pool_s_with_their_similarity():
+    pool = Pool(POOL)
+    task = ["numbers in a matrix", "a mill at a river"]
+    figure = neighbour_explorer(task, pool, (1, 2))
+    for i, text in enumerate(task):
+        (near,) = pool.neighbours([text], 1)
+        parts = figure.parts((i, 0))
+        similarity = float((pool.embed([text]) @ pool.vectors.T).max())
+        assert near in parts["table.html"] and f"{similarity:.2f} " in parts["image.alt"]
+        assert near[:20] in unquote(parts["image.src"])
+        assert text in parts["readout.text"]
+    assert figure.parts((0, 1))["table.html"].count("<tr>") == 3
+
+
+def test_markup_in_a_text_stays_text():
+    pool = Pool([*POOL, "the matrix <b>of</b> numbers & columns"])
+    figure = neighbour_explorer(["matrix numbers", "river"], pool, (1, 4))
+    assert "<b>" not in unquote(figure.parts((0, 1))["image.src"])
+
+
+def test_reading_is_told_as_a_change_with_the_losses_in_the_table():
+    losses = {
+        "papers": {"papers": [3.0, 2.5], "news": [2.0, 2.4]},
+        "news": {"papers": [3.0, 3.5], "news": [2.0, 1.8]},
+    }
+    figure = reading_explorer([0, 10], losses)
+    assert "papers 3.00 to 2.50; news 2.00 to 2.40" in figure.parts((0,))["readout.text"]
+    assert figure.y_range[1] == pytest.approx(0.55) and figure.y_range[0] == -figure.y_range[1]
+    line = figure._charts[0,].lines[0]
+    assert (line.name, list(line.x), list(line.y)) == ("papers", [0, 10], [0, -0.5])
+    with pytest.raises(ValueError, match="two or more"):
+        reading_explorer([0, 10], {"papers": losses["papers"]})
+
+
+def test_gain_against_overlap_has_its_rank_correlation():
+    falling = [Gain("a", 0.1, 3.0), Gain("b", 0.2, 2.0, 1.5, 2.5), Gain("c", 0.5, -1.0)]
+    rising = [Gain("a", 0.1, 1.0), Gain("b", 0.2, 2.0), Gain("c", 0.5, 7.0)]
+    assert rank_correlation(falling) == pytest.approx(-1)
+    units = {"theirs": "points", "ours": "nats"}
+    figure = gain_explorer({"theirs": falling, "ours": rising}, units)
+    assert "rank correlation -1.00 over 3 points" in figure.parts((0,))["readout.text"]
+    assert "+1.50 to +2.50" in figure.parts((0,))["table.html"]
+    assert "+1.00 over 3" in figure.parts((1,))["image.alt"]
+    with pytest.raises(ValueError, match="2 points"):
+        gain_explorer({"theirs": falling[:2], "ours": rising}, units)

@@ -1,0 +1,296 @@
+"""Figures that move, of the chapter on domains: overlap, neighbours, losses, and gain by overlap.
+
+Introduced in the chapter *Don't stop pre-training*.
+"""
+
+from __future__ import annotations
+
+import html
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.colors import to_hex
+from numpy.typing import NDArray
+from scipy.stats import spearmanr
+
+from ulmfit_lib.study import plots
+from ulmfit_lib.study.interactive import Chart, Control, Curves, Frame, Frames, Line, State, Table
+from ulmfit_lib.text.neighbours import Pool, nearest
+
+Matrix = NDArray[np.float64]
+_NAMES, _HEAD, _CELL = 130, 110, 38  # of the heat map: room for names, and a cell, in own units
+_WIDTH, _ROW, _TEXT = 640, 66, 78  # of the neighbours' picture: own units, and letters of a line
+
+
+def overlap_explorer(domains: Sequence[str], measures: Mapping[str, Matrix], told: int) -> Frames:
+    """A heat map of what every two domains share, by one measure or another.
+
+    Introduced in the chapter *Don't stop pre-training*.
+
+    Args:
+        domains: their names, D.
+        measures: name of a measure to its values in [0, 1], (D, D).
+        told: the domain whose neighbours are told below the map.
+
+    Raises:
+        ValueError: fewer than two measures, or a matrix of another shape.
+    """
+
+    def draw(state: State) -> Frame:
+        """The map of a measure, with the neighbours of a domain in words."""
+        name = list(measures)[state[0]]
+        return _overlap_frame(domains, name, measures[name], told)
+
+    return Frames("What domains share", (Control("measure", tuple(measures), kind="menu"),), draw)
+
+
+def neighbour_explorer(
+    task: Sequence[str], pool: Pool, counts: Sequence[int] = (1, 3, 5)
+) -> Frames:
+    """The texts of a pool that are nearest to a chosen text of the task.
+
+    Introduced in the chapter *Don't stop pre-training*.
+
+    Args:
+        task: texts to choose from.
+        pool: where neighbours are looked for.
+        counts: how many are shown, to choose from.
+
+    Raises:
+        ValueError: fewer than two texts or counts, or more than the pool has.
+    """
+    vectors = pool.embed(task)
+    places = nearest(pool.vectors, vectors, max(counts))
+
+    def draw(state: State) -> Frame:
+        """The neighbours of the chosen text."""
+        chosen = places[state[0], : counts[state[1]]]
+        found = [(float(vectors[state[0]] @ pool.vectors[i]), pool.texts[i]) for i in chosen]
+        return _neighbour_frame(task[state[0]], found)
+
+    names = tuple(f"{i}: {textwrap.shorten(text, 44)}" for i, text in enumerate(task, start=1))
+    controls = (
+        Control("text of the task", names, kind="menu"),
+        Control("neighbours", tuple(map(str, counts)), min(1, len(counts) - 1)),
+    )
+    return Frames("Nearest neighbours in the domain", controls, draw)
+
+
+def reading_explorer(
+    updates: Sequence[int], losses: Mapping[str, Mapping[str, Sequence[float]]]
+) -> Curves:
+    """How the loss on each kind of text changes while an encoder reads one of them.
+
+    Introduced in the chapter *Don't stop pre-training*.
+
+    Args:
+        updates: when it was measured, from 0 on, U.
+        losses: what is read, to the kind of text that is measured, to its
+            losses, U; the same kinds whatever is read.
+
+    Raises:
+        ValueError: fewer than two kinds of reading, or losses of other lengths.
+    """
+    changes = {
+        read: {kind: np.subtract(line, line[0]) for kind, line in of_kind.items()}
+        for read, of_kind in losses.items()
+    }
+    every = np.concatenate([line for of_kind in changes.values() for line in of_kind.values()])
+    edge = max(0.1, 1.1 * float(np.abs(every).max()))
+
+    def compute(state: State) -> Chart:
+        """The lines of what is read."""
+        read = list(losses)[state[0]]
+        return _reading_chart(read, updates, losses[read], changes[read])
+
+    return Curves(
+        "What reading changes",
+        (Control("the encoder reads", tuple(losses), kind="menu"),),
+        compute,
+        x_label="updates",
+        y_label="change of the loss (nats)",
+        y_range=(-edge, edge),
+    )
+
+
+@dataclass(frozen=True)
+class Gain:
+    """What reading on was worth somewhere. Introduced in the chapter *Don't stop pre-training*."""
+
+    name: str  # of a task or a domain
+    overlap: float  # share of words in common, in [0, 1]
+    gain: float  # in the view's unit
+    low: float = np.nan  # ends of its interval, where one is known
+    high: float = np.nan
+
+
+def gain_explorer(views: Mapping[str, Sequence[Gain]], units: Mapping[str, str]) -> Frames:
+    """Gain against overlap, in several views, each with its rank correlation.
+
+    Introduced in the chapter *Don't stop pre-training*.
+
+    Args:
+        views: name of a view to its points, three or more.
+        units: name of a view to what its gains are, with their unit.
+
+    Raises:
+        ValueError: fewer than two views, or a view of fewer than three points.
+    """
+    for name, points in views.items():
+        if len(points) < 3:
+            raise ValueError(f"the view {name!r} has {len(points)} points: give three or more")
+
+    def draw(state: State) -> Frame:
+        """The points of a view."""
+        name = list(views)[state[0]]
+        return _gain_frame(name, views[name], units[name])
+
+    return Frames("Does overlap predict gain?", (Control("view", tuple(views), kind="menu"),), draw)
+
+
+def rank_correlation(points: Sequence[Gain]) -> float:
+    """Spearman's correlation of overlap and gain, in [-1, 1].
+
+    Introduced in the chapter *Don't stop pre-training*.
+    """
+    return float(spearmanr([p.overlap for p in points], [p.gain for p in points]).statistic)
+
+
+def _overlap_svg(domains: Sequence[str], matrix: Matrix) -> str:
+    """Cells of colour with their percentages: text stays text, so fourteen domains are light."""
+    n = len(domains)
+    if matrix.shape != (n, n):
+        raise ValueError(f"a matrix of shape {matrix.shape} does not fit {n} domains")
+    width, height = _NAMES + n * _CELL + 10, _HEAD + n * _CELL + 10
+    drawn = [_cell_svg(matrix[i, j], i, j) for i in range(n) for j in range(n)]
+    for i, name in enumerate(map(html.escape, domains)):
+        y, x = _HEAD + (i + 0.65) * _CELL, _NAMES + (i + 0.6) * _CELL
+        drawn.append(
+            f'<text x="{_NAMES - 8}" y="{y:g}" text-anchor="end">{name}</text>'
+            f'<text transform="translate({x:g} {_HEAD - 8}) rotate(-50)">{name}</text>'
+        )
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
+        f'viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="15">'
+        f'<rect width="{width}" height="{height}" fill="#fff"/>{"".join(drawn)}</svg>'
+    )
+
+
+def _cell_svg(value: float, row: int, column: int) -> str:
+    x, y = _NAMES + column * _CELL, _HEAD + row * _CELL
+    fill = to_hex(colormaps[plots.SEQUENTIAL](value))
+    return (
+        f'<rect x="{x}" y="{y}" width="{_CELL}" height="{_CELL}" fill="{fill}"/>'
+        f'<text x="{x + _CELL / 2:g}" y="{y + 0.65 * _CELL:g}" text-anchor="middle" '
+        f'fill="{plots.ink_on(fill)}">{100 * value:.0f}</text>'
+    )
+
+
+def _overlap_frame(domains: Sequence[str], measure: str, matrix: Matrix, chosen: int) -> Frame:
+    svg = _overlap_svg(domains, matrix)
+    others = [i for i in np.argsort(-matrix[chosen], kind="stable") if i != chosen]
+    near, far = others[0], others[-1]
+    readout = (
+        f"{domains[chosen]}, {measure}: nearest is {domains[near]} "
+        f"({100 * matrix[chosen, near]:.0f} %), farthest {domains[far]} "
+        f"({100 * matrix[chosen, far]:.0f} %)."
+    )
+    off = matrix[~np.eye(len(domains), dtype=bool)]
+    alt = (
+        f"Heat map of {len(domains)} domains, {measure}: from {100 * off.min():.0f} to "
+        f"{100 * off.max():.0f} % off the diagonal. The numbers stand in the table below it."
+    )
+    rows = tuple(
+        (name, *(f"{100 * value:.0f}" for value in row))
+        for name, row in zip(domains, matrix, strict=True)
+    )
+    return Frame(svg, alt, readout, Table(("in %", *domains), rows))
+
+
+def _neighbour_frame(text: str, found: Sequence[tuple[float, str]]) -> Frame:
+    readout = f"The text of the task: {text}"
+    alt = f"{len(found)} neighbours with their cosine similarity: " + "; ".join(
+        f"{similarity:.2f} {textwrap.shorten(near, 80)}" for similarity, near in found
+    )
+    rows = tuple(
+        (str(i), f"{similarity:.2f}", near) for i, (similarity, near) in enumerate(found, start=1)
+    )
+    table = Table(("rank", "cosine similarity", "text of the pool"), rows)
+    return Frame(_neighbour_svg(found), alt, readout, table)
+
+
+def _neighbour_svg(found: Sequence[tuple[float, str]]) -> str:
+    """A bar of its similarity for each neighbour, and two lines of its text."""
+    height = _ROW * len(found) + 10
+    drawn = []
+    for i, (similarity, text) in enumerate(found):
+        y = 8 + _ROW * i
+        lines = textwrap.wrap(text, _TEXT, max_lines=2, placeholder=" …")
+        drawn.append(
+            f'<rect x="6" y="{y}" width="{max(0.0, similarity) * (_WIDTH - 80):.1f}" height="14" '
+            f'fill="{plots.PALETTE["blue"]}"/>'
+            f'<text x="{_WIDTH - 8}" y="{y + 13}" text-anchor="end">{similarity:.2f}</text>'
+        )
+        drawn += [
+            f'<text x="6" y="{y + 32 + 17 * k}">{html.escape(line)}</text>'
+            for k, line in enumerate(lines)
+        ]
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDTH}" height="{height}" '
+        f'viewBox="0 0 {_WIDTH} {height}" font-family="sans-serif" font-size="15">'
+        f'<rect width="{_WIDTH}" height="{height}" fill="#fff"/>{"".join(drawn)}</svg>'
+    )
+
+
+def _reading_chart(
+    read: str,
+    updates: Sequence[int],
+    losses: Mapping[str, Sequence[float]],
+    changes: Mapping[str, NDArray[np.float64]],
+) -> Chart:
+    x = [float(u) for u in updates]
+    lines = tuple(Line(kind, x, line.tolist()) for kind, line in changes.items())
+    told = "; ".join(f"{kind} {line[0]:.2f} to {line[-1]:.2f}" for kind, line in losses.items())
+    rows = tuple(
+        (str(u), *(f"{line[i]:.2f}" for line in losses.values())) for i, u in enumerate(updates)
+    )
+    readout = f"Reading {read} for {updates[-1]} updates, loss of a masked token in nats: {told}."
+    return Chart(lines, (x[0], x[-1]), readout, Table(("updates", *losses), rows))
+
+
+def _gain_frame(name: str, points: Sequence[Gain], unit: str) -> Frame:
+    axes = plots.new_axes("wide")
+    for i, p in enumerate(points):
+        reach = np.nan_to_num([[p.gain - p.low], [p.high - p.gain]]).clip(min=0)
+        axes.errorbar(
+            100 * p.overlap,
+            p.gain,
+            reach,
+            color=list(plots.PALETTE.values())[i % 5],
+            marker=plots.MARKERS[i % 5],
+            ls="none",
+            capsize=3,
+        )
+        axes.annotate(p.name, (100 * p.overlap, p.gain), (5, 5), textcoords="offset points", size=8)
+    axes.axhline(0, color="#717171", lw=1, ls=":")
+    axes.margins(x=0.12, y=0.15)
+    axes.set(xlabel="words in common (%)", ylabel=unit)
+    rho = rank_correlation(points)
+    told = "; ".join(f"{p.name} {100 * p.overlap:.0f} %, {p.gain:+.2f}" for p in points)
+    readout = f"{name}: rank correlation {rho:+.2f} over {len(points)} points."
+    rows = tuple((p.name, f"{100 * p.overlap:.1f}", f"{p.gain:+.2f}", _ends(p)) for p in points)
+    table = Table(("where", "words in common, %", unit, "95 % interval"), rows)
+    alt = f"{unit} against the share of words in common. {told}. {readout}"
+    return Frame(_drawn(axes), alt, readout, table)
+
+
+def _ends(point: Gain) -> str:
+    return "–" if np.isnan(point.low) else f"{point.low:+.2f} to {point.high:+.2f}"
+
+
+def _drawn(axes: plots.Axes) -> str:
+    """The axes' figure as SVG; it is closed."""
+    return plots.picture(axes, "drawn").svg
