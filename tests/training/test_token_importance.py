@@ -17,6 +17,7 @@ from ulmfit_lib.training.token_importance import (
     important_tokens,
     leave_one_out,
     rightly_classified,
+    telling_tokens,
     without_stop_words,
 )
 
@@ -194,3 +195,12 @@ def test_bad_input_is_refused():
         important_tokens([[1], [2]], [0], toy(0.0))
     with pytest.raises(ValueError, match="share=0"):
         rightly_classified([[1]], [0], [0], torch.ones(1), 0)
+
+
+def test_tokens_are_ranked_by_the_share_of_their_occurrences():
+    texts = [[THE, GREAT], [THE, GREAT], [THE, GREAT, FILM], [THE]]
+    marks = [(False, True), (True, True), (False, True, True), (False,)]
+    found = [TokenImportance((0.0,) * len(m), m) for m in marks]
+    tallies = telling_tokens(texts, found)
+    assert list(tallies.items()) == [(GREAT, (3, 3)), (THE, (1, 4))]  # FILM is seen once
+    assert tallies[THE].share == 0.25

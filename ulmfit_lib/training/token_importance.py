@@ -10,6 +10,7 @@ code. Introduced in the chapter *Selective masking*.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -42,6 +43,18 @@ class TokenImportance(NamedTuple):
 
     missing: tuple[float, ...]  # per token: S, the confidence still missing with it, P - p(y | ..)
     important: tuple[bool, ...]  # per token
+
+
+class TokenTally(NamedTuple):
+    """How often a token was important. Introduced in the chapter *Selective masking*."""
+
+    important: int  # times
+    seen: int  # times
+
+    @property
+    def share(self) -> float:
+        """Of its occurrences that are important."""
+        return self.important / self.seen
 
 
 def class_confidence(
@@ -207,6 +220,28 @@ def without_stop_words(
 
     pairs = zip(texts, found, strict=True)
     return [each._replace(important=kept(ids, each.important)) for ids, each in pairs]
+
+
+def telling_tokens(
+    texts: Texts, found: Sequence[TokenImportance], least: int = 3
+) -> dict[int, TokenTally]:
+    """How often each token was important in ``texts``, the one with the largest share first.
+
+    Give the texts of one class to see what the classifier hangs that class on.
+    Introduced in the chapter *Selective masking*.
+
+    Args:
+        texts: as they were judged.
+        found: of :func:`important_tokens` or :func:`leave_one_out`.
+        least: tokens that are seen less often are left out.
+    """
+    seen, important = Counter[int](), Counter[int]()
+    for ids, judged in zip(texts, found, strict=True):
+        seen.update(ids)
+        important.update(token for token, i in zip(ids, judged.important, strict=True) if i)
+    tallies = {t: TokenTally(important[t], n) for t, n in seen.items() if n >= least}
+    best = sorted(tallies, key=lambda t: (-tallies[t].share, -tallies[t].important, t))
+    return {token: tallies[token] for token in best if tallies[token].important}
 
 
 def rightly_classified(
