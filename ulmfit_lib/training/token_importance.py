@@ -22,6 +22,7 @@ from ulmfit_lib.text.batches import BatchConfig, TextLoader
 from ulmfit_lib.text.framing import FramedDataset
 from ulmfit_lib.training.learner import predict_probabilities
 
+_CALL = 48  # tokens of padding that take about as long as another call of a small encoder
 Texts = Sequence[Sequence[int]]  # token ids of each text, without special tokens
 Confidence = Callable[[Texts, Sequence[int]], Tensor]  # texts and their classes -> p(class), (N,)
 
@@ -78,7 +79,7 @@ def class_confidence(
             processor has them, but where a single token turns the answer a
             score may be off by tenths.
     """
-    batches = BatchConfig(batch_size, max_tokens=batch_tokens)
+    batches = BatchConfig(batch_size, max_tokens=batch_tokens, max_padding=_CALL)
 
     def ask(texts: Texts, classes: Sequence[int]) -> Tensor:
         """Probability (N,) of each text's class."""
