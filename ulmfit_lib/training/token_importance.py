@@ -155,13 +155,7 @@ def important_tokens(
     Raises:
         ValueError: texts, classes and what is given differ in number.
     """
-    _check_same_number(texts, classes)
-    starts = [list(ids) for ids in given] if given is not None else [[] for _ in texts]
-    _check_same_number(starts, classes)
-    complete = [[*start, *ids] for start, ids in zip(starts, texts, strict=True)]
-    whole, empty = confidence(complete, classes).tolist(), confidence(starts, classes).tolist()
-    facts = zip(texts, classes, whole, empty, starts, strict=True)
-    readings = [_Reading(*each) for each in facts]
+    readings = _begin(texts, classes, confidence, given)
     for position in range(max(map(len, texts), default=0)):
         active = [reading for reading in readings if position < len(reading.ids)]
         prefixes = [reading.next_prefix() for reading in active]
@@ -169,6 +163,19 @@ def important_tokens(
         for reading, found in zip(active, heard, strict=True):
             reading.hear(found, config)
     return [TokenImportance(tuple(r.missing), tuple(r.important)) for r in readings]
+
+
+def _begin(
+    texts: Texts, classes: Sequence[int], confidence: Confidence, given: Texts | None
+) -> list[_Reading]:
+    """Readings of ``texts`` before their first token."""
+    _check_same_number(texts, classes)
+    starts = [list(ids) for ids in given] if given is not None else [[] for _ in texts]
+    _check_same_number(starts, classes)
+    complete = [[*start, *ids] for start, ids in zip(starts, texts, strict=True)]
+    whole, empty = confidence(complete, classes).tolist(), confidence(starts, classes).tolist()
+    facts = zip(texts, classes, whole, empty, starts, strict=True)
+    return [_Reading(*each) for each in facts]
 
 
 def leave_one_out(
