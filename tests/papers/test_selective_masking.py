@@ -10,6 +10,7 @@ from ulmfit_lib.papers.selective_masking import (
     LabellerTuning,
     judge_texts,
     lexicon_choice,
+    merge_judgements,
     pretrain_on_choice,
     random_choice,
     selective_choice,
@@ -140,6 +141,27 @@ def test_padding_has_no_part_in_the_labeller_s_loss():
     weights = torch.tensor([1.0, 3.0])
     expected = torch.nn.functional.cross_entropy(kept, torch.tensor([0, 1, 0, 1]), weight=weights)
     torch.testing.assert_close(token_label_loss(logits, labels, (1.0, 3.0)), expected)
+
+
+def test_a_text_judged_twice_has_the_important_tokens_of_both():
+    documents, rows = [[7, 8], [9], [7, 8]], [[True, False], [False], [False, True]]
+    assert merge_judgements(documents, rows) == ([[7, 8], [9]], [[True, True], [False]])
+    with pytest.raises(ValueError):
+        merge_judgements([[7, 8]], [[True]])
+
+
+def test_what_is_given_is_asked_with_and_not_judged(encoder, documents):
+    tuning = EncoderTuning(updates=4, batch_size=10)
+    classifier, _ = tune_encoder(encoder.model, documents, LABELS, 2, tuning)
+    split = [[ids[:2], ids[2:]] for ids in documents]
+    given, texts = (list(part) for part in zip(*split, strict=True))
+    whole = judge_texts(classifier, documents, LABELS)
+    kept = judge_texts(classifier, texts, LABELS, given=given)
+    assert whole.rows == kept.rows and whole.rows  # the same texts are asked about
+    assert [len(f.missing) for f in kept.found] == [len(texts[i]) for i in kept.rows]
+    tight = Judging(max_length=6)
+    for row, found in zip(*judge_texts(classifier, texts, LABELS, tight, given=given), strict=True):
+        assert len(found.missing) == min(len(texts[row]), 2)  # six less the frame and two given
 
 
 def test_scores_of_judgements():

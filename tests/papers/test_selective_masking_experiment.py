@@ -15,13 +15,16 @@ from ulmfit_lib.papers.selective_masking_experiment import (
     TFIDF,
     MaskingStudy,
     arms,
+    masking_task,
     sizes,
     stop_ids,
     study,
 )
 from ulmfit_lib.study.records import EVALUATION, check_result
 from ulmfit_lib.study.scale import Scale
+from ulmfit_lib.text import corpora
 from ulmfit_lib.text.catalogue import find
+from ulmfit_lib.text.corpus import Corpus, Split
 
 SMOKE = sizes(Scale.SMOKE)
 WORDS = "axis tensor list number returns matrix value".split()
@@ -36,8 +39,9 @@ def toy_study(task):
 
 def test_arms_are_policies_by_domain():
     found = arms(sizes(Scale.LAPTOP), ("a", "b"))
-    assert set(found) == {TFIDF, NONE} | {f"{p}, {d}" for p in POLICIES for d in "ab"}
-    assert {arm.per_class for arm in found.values()} == {50}
+    every = {f"{policy}, a" for policy in POLICIES} | {"random, b", "selective, b"}
+    assert set(found) == {TFIDF, NONE} | every
+    assert {arm.per_class for arm in found.values()} == {200}
 
 
 @pytest.mark.parametrize("name", sorted(arms(SMOKE, ("other",))))
@@ -51,16 +55,67 @@ def test_a_cell_predicts_every_test_example(toy_study, name):
 
 def test_the_control_has_as_many_masks_in_every_text(toy_study):
     shown = toy_study.train.take(range(8))
-    documents = toy_study.encoder.encode(shown.texts)
     chosen, control, words = (
-        toy_study.choice(policy, "other", documents, shown.labels, 0)
-        for policy in (SELECTIVE, RANDOM, LEXICON)
+        toy_study.choice(policy, "other", shown, 0) for policy in (SELECTIVE, RANDOM, LEXICON)
     )
     assert [sum(row) for row in control] == [sum(row) for row in chosen]
     lengths = [len(ids) for ids in toy_study.domains["other"]]
     for choice in (chosen, control, words):
         assert [len(row) for row in choice] == lengths
         assert all(sum(row) <= max(1, 0.15 * len(row)) for row in choice)
+
+
+def test_the_judge_is_the_arm_without_the_middle_stage(toy_study, monkeypatch):
+    tuned = []
+    real = toy_study._classifier
+
+    def counted(start, shown, seed):
+        """As the study's, noting where it starts."""
+        tuned.append(start is toy_study.encoder)
+        return real(start, shown, seed)
+
+    monkeypatch.setattr(toy_study, "_classifier", counted)
+    for name in (NONE, "selective, other", "random, other"):
+        toy_study.run(toy_study.arms[name], seed=5)
+    assert tuned == [True, False, False]  # the general encoder is tuned once
+
+
+@pytest.fixture(scope="module")
+def aspects():
+    """Sentences with opinions on two aspects each, in three classes."""
+    rows = [
+        (f"food {i} good, staff bad", a, y)
+        for i in range(6)
+        for a, y in (("food", 0), ("staff", 1))
+    ]
+    rows += [(f"menu {i}", "food", 2) for i in range(6)]
+    texts, texts_b, labels = zip(*rows, strict=True)
+    splits = {name: Split(texts, labels, texts_b) for name in ("train", "test")}
+    return Corpus("opinions", splits, ("good", "bad", "conflict"), "none", "none", "made here")
+
+
+def test_an_aspect_is_given_and_not_judged(aspects):
+    task = corpora.with_validation(corpora.without_class(aspects, "conflict"), 0.2, seed=0)
+    found = MaskingStudy(task, SMOKE, load_pretrained_encoder(), TEXTS)
+    sep = found.encoder.special.sep_id
+    read = found.as_read(found.train)
+    assert {ids[-1] for ids in read.given} == {sep}
+    assert read.whole[0] == [*read.given[0], *read.texts[0]]
+    assert found.encoder.encode(["food", "staff"]) == [ids[:-1] for ids in read.given[:2]]
+    texts, important = found._judged(found._plain_classifier(found.train, 0), found.train)
+    assert len(set(map(tuple, texts))) == len(texts)  # each sentence once, over its aspects
+    assert [len(row) for row in important] == [len(ids) for ids in texts]
+    result = found.run(found.arms["selective, other"], seed=0)
+    check_result("here", "selective", result, found.test.labels)
+
+
+def test_opinions_both_ways_are_left_out(aspects, monkeypatch):
+    monkeypatch.setattr("ulmfit_lib.papers.selective_masking_experiment.load", lambda _: aspects)
+    task = masking_task("opinions")
+    assert task.label_names == ("good", "bad")
+    assert all(set(split.labels) == {0, 1} for split in task.splits.values())
+    assert set(task.splits) == {"train", "valid", "test"}
+    assert not set(task.splits["valid"].texts) & set(task.splits["train"].texts)
 
 
 def test_stop_words_are_known_with_and_without_a_blank(toy_study):

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from tests.study.page_reading import Page, foreign_addresses
 from ulmfit_lib.study.interactive import (
     MAX_STATES,
+    Ask,
     Chart,
     Control,
     Curves,
@@ -227,3 +228,22 @@ def test_every_state_has_the_same_lines():
         Curves("a", [Control("n", ("1", "2"))], compute, x_label="x", y_label="y", y_range=(0, 1))
     with pytest.raises(ValueError, match="y_range"):
         Curves("a", [Control("n", ("1", "2"))], compute, x_label="x", y_label="y", y_range=(1, 1))
+
+
+class TestAsk:
+    def test_a_page_gets_the_answer_to_the_example(self) -> None:
+        bundle = Ask("a film", lambda text: f"<p>{len(text)}</p>")._repr_mimebundle_()
+        assert bundle["text/html"] == "<p>6</p>"
+        assert "application/vnd.jupyter.widget-view+json" in bundle
+
+    def test_the_box_answers_what_is_entered(self) -> None:
+        box, view = Ask("a film", str.upper).widget().children
+        assert view.value == "A FILM"
+        box.value = "great"
+        assert view.value == "GREAT"
+        box.value = "  "
+        assert view.value == "GREAT"  # nothing was asked
+
+    def test_an_example_says_something(self) -> None:
+        with pytest.raises(ValueError, match="says nothing"):
+            Ask(" ", str)

@@ -174,7 +174,20 @@ def test_a_hundred_thousand_token_document_does_not_blow_up_its_batch() -> None:
     assert sizes == [2, 64, 34]
 
 
-@pytest.mark.parametrize("name", ["batch_size", "max_tokens", "pool_batches"])
+@given(lengths_, st.integers(1, 200))
+def test_padding_stays_within_its_limit(lengths: list[int], most: int) -> None:
+    order = sorted(range(len(lengths)), key=lambda i: -lengths[i])
+    batches = cut_batches(order, lengths, BatchConfig(64, max_padding=most))
+    assert flat(batches) == order
+    for batch, following in zip(batches, [*batches[1:], None], strict=True):
+        longest = max(lengths[i] for i in batch)
+        padding = sum(longest - lengths[i] for i in batch)
+        assert padding <= most
+        if following and len(batch) < 64:  # no batch ends too early
+            assert padding + longest - lengths[following[0]] > most
+
+
+@pytest.mark.parametrize("name", ["batch_size", "max_tokens", "pool_batches", "max_padding"])
 def test_limits_below_one_are_refused(name: str) -> None:
     with pytest.raises(ValueError, match=f"{name}=0"):
         BatchConfig(**{name: 0})

@@ -13,7 +13,14 @@ from hypothesis import strategies as st
 
 from ulmfit_lib.text import cache, corpora, hub_corpora, local_corpora
 from ulmfit_lib.text.catalogue import CATALOGUE, CLASSIFICATION, DataSet, Folder, Hub
-from ulmfit_lib.text.corpora import Corpus, MissingCorpusError, Split, load, with_validation
+from ulmfit_lib.text.corpora import (
+    Corpus,
+    MissingCorpusError,
+    Split,
+    load,
+    with_validation,
+    without_class,
+)
 from ulmfit_lib.text.hub_corpora import HubFormatError
 from ulmfit_lib.text.running_text import DamagedFileError
 
@@ -405,3 +412,19 @@ def test_the_described_copy() -> None:
     splits = {"train": Split(("a",) * 3), "test": Split(("a",) * 2)}
     assert local_corpora.is_described_copy(TINY, splits)
     assert not local_corpora.is_described_copy(TINY, {**splits, "train": Split(("a",) * 5)})
+
+
+class TestWithoutClass:
+    def test_its_rows_and_its_name_go(self) -> None:
+        train = Split(("a", "b", "c", "d"), (0, 1, 2, 1), ("w", "x", "y", "z"))
+        task = Corpus("toy", {"train": train, "unsup": Split(("e",))}, ("p", "q", "r"), "", "", "x")
+        found = without_class(task, "q")
+        assert found.label_names == ("p", "r") and found.splits["unsup"].texts == ("e",)
+        assert found.splits["train"] == Split(("a", "c"), (0, 1), ("w", "y"))
+        assert "without the class 'q'" in found.provenance
+        assert found.fingerprint != task.fingerprint
+
+    def test_an_unknown_class(self) -> None:
+        task = Corpus("toy", {"train": Split(("a",), (0,))}, ("p",), "", "", "x")
+        with pytest.raises(ValueError, match="'q' is no class of toy"):
+            without_class(task, "q")

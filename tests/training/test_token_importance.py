@@ -17,6 +17,7 @@ from ulmfit_lib.training.token_importance import (
     important_tokens,
     leave_one_out,
     rightly_classified,
+    telling_tokens,
     without_stop_words,
 )
 
@@ -126,6 +127,28 @@ def test_a_prefix_that_is_surer_than_the_text_counts_too():
     assert found.missing[0] == pytest.approx(-0.4) and found.important[0]
 
 
+def test_what_is_given_stands_before_every_prefix():
+    asked = []
+
+    def ask(texts, classes):
+        """Sure of class 1 where "great" stands."""
+        asked.extend(list(ids) for ids in texts)
+        return toy(-1.0)(texts, classes)
+
+    (found,) = important_tokens([[FILM, WAS]], [1], ask, given=[[GREAT, THE]])
+    assert all(ids[:2] == [GREAT, THE] for ids in asked)
+    assert found.important == (True, True) and found.missing == pytest.approx((0.0, 0.0))
+    with pytest.raises(ValueError, match="1 texts and 2 classes"):
+        important_tokens([[1], [2]], [0, 0], ask, given=[[3]])
+
+
+def test_bfloat16_is_near_and_not_equal(model):
+    texts = texts_of(3)
+    plain, fast = (class_confidence(model, 24, bfloat16=b)(texts, [0] * 12) for b in (False, True))
+    assert fast.dtype == torch.float32 and not torch.equal(plain, fast)
+    torch.testing.assert_close(plain, fast, atol=0.1, rtol=0)
+
+
 def test_leaving_one_out():
     (found,) = leave_one_out([SENTENCE], [1], toy(-1.0))
     assert found.important == (False, False, False, True)
@@ -172,3 +195,12 @@ def test_bad_input_is_refused():
         important_tokens([[1], [2]], [0], toy(0.0))
     with pytest.raises(ValueError, match="share=0"):
         rightly_classified([[1]], [0], [0], torch.ones(1), 0)
+
+
+def test_tokens_are_ranked_by_the_share_of_their_occurrences():
+    texts = [[THE, GREAT], [THE, GREAT], [THE, GREAT, FILM], [THE]]
+    marks = [(False, True), (True, True), (False, True, True), (False,)]
+    found = [TokenImportance((0.0,) * len(m), m) for m in marks]
+    tallies = telling_tokens(texts, found)
+    assert list(tallies.items()) == [(GREAT, (3, 3)), (THE, (1, 4))]  # FILM is seen once
+    assert tallies[THE].share == 0.25

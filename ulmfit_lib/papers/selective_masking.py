@@ -44,6 +44,7 @@ from ulmfit_lib.text.selective_masks import (
     as_many_at_random,
     most_important,
 )
+from ulmfit_lib.text.truncation import FRAME
 from ulmfit_lib.training.fine_tuning import Documents, StepConfig
 from ulmfit_lib.training.further_pretraining import FurtherPretraining, read_on
 from ulmfit_lib.training.groups import classifier_groups
@@ -77,6 +78,7 @@ class Judging:
     share: float = 1.0  # of the rightly classified texts, the surest first
     max_length: int = 128  # tokens of a text, frame included
     batch_tokens: int = 8192  # padded tokens that are in the classifier at once
+    bfloat16: bool = False  # matrix products in bfloat16: faster where the processor has them
 
 
 class Judged(NamedTuple):
@@ -115,6 +117,7 @@ def judge_texts(
     labels: Sequence[int],
     config: Judging = Judging(),
     stop_ids: Collection[int] = (),
+    given: Documents | None = None,
 ) -> Judged:
     """The important tokens of the texts that ``classifier`` gets right.
 
@@ -127,20 +130,48 @@ def judge_texts(
         labels: class of each.
         config: threshold, variants, choice of texts.
         stop_ids: token ids of stop-words, which are never important.
+        given: tokens that stand before each text in every question, and are
+            not judged: an aspect and ``[SEP]``.
 
     Raises:
-        ValueError: documents and labels differ in number, or a share is none.
+        ValueError: documents, labels and what is given differ in number, or a
+            share is none.
     """
-    most = config.max_length - 2
-    cut = [list(ids[:most]) for ids in documents]
-    probabilities = classify(classifier, cut, config.max_length)
+    most, starts = config.max_length - FRAME, given or [[] for _ in documents]
+    pairs = list(zip(starts, documents, strict=True))
+    whole = [[*start, *ids][:most] for start, ids in pairs]
+    probabilities = classify(classifier, whole, config.max_length, bfloat16=config.bfloat16)
     says = probabilities.argmax(dim=1).tolist()
     sure = probabilities.gather(1, torch.tensor(list(labels))[:, None]).squeeze(1)
-    rows = rightly_classified(cut, labels, says, sure, config.share)
-    texts, classes = [cut[i] for i in rows], [labels[i] for i in rows]
-    confidence = class_confidence(classifier, config.max_length, config.batch_tokens)
-    found = important_tokens(texts, classes, confidence, config.importance)
+    rows = rightly_classified(whole, labels, says, sure, config.share)
+    before = [starts[i] for i in rows]
+    texts = [list(documents[i][: most - len(starts[i])]) for i in rows]
+    confidence = class_confidence(
+        classifier, config.max_length, config.batch_tokens, bfloat16=config.bfloat16
+    )
+    classes = [labels[i] for i in rows]
+    found = important_tokens(texts, classes, confidence, config.importance, before)
     return Judged(rows, without_stop_words(texts, found, stop_ids))
+
+
+def merge_judgements(documents: Documents, important: Choice) -> tuple[Documents, Choice]:
+    """Every text once; a token is important where any judgement of its text says so.
+
+    A sentence with opinions on several aspects is judged once for each.
+    Source: the released code. Introduced in the chapter *Selective masking*.
+
+    Args:
+        documents: token ids of judged texts, with repeats.
+        important: the judgement on each token.
+
+    Raises:
+        ValueError: they differ in number, or a judgement in length from its text.
+    """
+    merged: dict[tuple[int, ...], list[bool]] = {}
+    for ids, row in zip(documents, important, strict=True):
+        known = merged.get(tuple(ids), [False] * len(ids))
+        merged[tuple(ids)] = [a or b for a, b in zip(known, row, strict=True)]
+    return [list(ids) for ids in merged], list(merged.values())
 
 
 def tune_labeller(
@@ -211,6 +242,7 @@ def selective_choice(
     encoder: PretrainedEncoder,
     rate: float = RATE,
     max_length: int = 128,
+    bfloat16: bool = False,
 ) -> Choice:
     """The tokens that ``labeller`` calls important, the surest first, within the budget of a text.
 
@@ -223,15 +255,17 @@ def selective_choice(
         encoder: whose vocabulary it is.
         rate: largest share of a text's tokens.
         max_length: tokens of a text, frame included; tokens after that are not chosen.
+        bfloat16: compute matrix products in bfloat16.
     """
+    device = next(labeller.parameters()).device
 
     def choose(ids: Tensor) -> Tensor:
         """Within the budget, by the logit of "important"."""
-        logits = labeller(ids)
+        logits = labeller(ids.to(device)).float().cpu()
         called = logits.argmax(dim=-1) == 1
         return most_important(ids, logits[..., 1], called, encoder.vocabulary, rate)
 
-    with evaluation_mode(labeller):
+    with evaluation_mode(labeller), torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
         return _chosen(documents, encoder, max_length, choose)
 
 

@@ -437,6 +437,56 @@ class Curves(Explorable):
         )
 
 
+class Ask:
+    """A box for the reader's own text in Jupyter; on a page, the answer to an example.
+
+    Introduced in the chapter *Selective masking*.
+
+    Args:
+        example: the text that stands in the box at first.
+        answer: text to HTML, called for every text that is entered.
+        label: before the box.
+
+    Raises:
+        ValueError: the example is blank.
+    """
+
+    def __init__(
+        self, example: str, answer: Callable[[str], str], label: str = "Sentence:"
+    ) -> None:
+        if not example.strip():
+            raise ValueError(f"example={example!r} says nothing: give a text")
+        self.example, self.answer, self.label = example, answer, label
+
+    def widget(self) -> Any:
+        """The box over its answer, as ipywidgets.
+
+        Raises:
+            ImportError: ipywidgets is not installed.
+        """
+        import ipywidgets
+
+        box = ipywidgets.Text(self.example, description=self.label, continuous_update=False)
+        box.layout.width = "38rem"
+        view = ipywidgets.HTML(self.answer(self.example))
+
+        def show(_: object) -> None:
+            """Answer what stands in the box, unless it is blank."""
+            if box.value.strip():
+                view.value = self.answer(box.value)
+
+        box.observe(show, names="value")
+        return ipywidgets.VBox([box, view])
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
+        bundle: dict[str, Any] = {"text/html": self.answer(self.example)}
+        try:
+            bundle.update(self.widget()._repr_mimebundle_())
+        except ImportError:
+            pass
+        return bundle
+
+
 _WIDTH, _HEIGHT = 640, 320  # of a chart, in its own units
 _LEFT, _RIGHT, _TOP, _BOTTOM = 90, 22, 12, 56  # margins around the lines
 

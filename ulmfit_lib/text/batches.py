@@ -189,9 +189,10 @@ class BatchConfig:
     max_tokens: int | None = None  # padded tokens (B x T) at most; None: no limit
     pool_batches: int = 50  # batches whose documents are sorted by length together (training)
     seed: int = 0  # of the shuffling
+    max_padding: int | None = None  # padding tokens of a batch, at most; None: no limit
 
     def __post_init__(self) -> None:
-        for name in ("batch_size", "pool_batches", "max_tokens"):
+        for name in ("batch_size", "pool_batches", "max_tokens", "max_padding"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name}={value} must be at least 1")
@@ -203,7 +204,8 @@ def cut_batches(
     """Cut a sequence of documents into batches, in the order given.
 
     A batch grows until it has ``batch_size`` documents or until one more would
-    take its padded size above ``max_tokens``. ``smallest`` comes first: 1 or
+    take its padded size above ``max_tokens``, or its padding above
+    ``max_padding``. ``smallest`` comes first: 1 or
     2 documents that exceed the budget alone still make a batch. BatchNorm can't
     be trained on one document, so with ``smallest=2`` none is left alone.
     Introduced in the chapter *FitLaM*.
@@ -223,19 +225,22 @@ def cut_batches(
             "BatchNorm can be trained on: pass more documents"
         )
     batches: list[list[int]] = []
-    longest = 0
+    longest = tokens = 0
     for i in order:
-        longest = max(longest, lengths[i])
-        if not batches or _is_full(len(batches[-1]), longest, config, smallest):
+        longest, tokens = max(longest, lengths[i]), tokens + lengths[i]
+        if not batches or _is_full(len(batches[-1]), longest, tokens, config, smallest):
             batches.append([])
-            longest = lengths[i]
+            longest = tokens = lengths[i]
         batches[-1].append(i)
     return _without_single_last(batches) if smallest > 1 else batches
 
 
-def _is_full(n: int, longest: int, config: BatchConfig, smallest: int) -> bool:
-    over_budget = config.max_tokens is not None and (n + 1) * longest > config.max_tokens
-    return n >= smallest and (n >= config.batch_size or over_budget)
+def _is_full(n: int, longest: int, tokens: int, config: BatchConfig, smallest: int) -> bool:
+    """Whether ``n`` documents are enough: with one more there were so many tokens of text."""
+    padded = (n + 1) * longest
+    over_budget = config.max_tokens is not None and padded > config.max_tokens
+    hollow = config.max_padding is not None and padded - tokens > config.max_padding
+    return n >= smallest and (n >= config.batch_size or over_budget or hollow)
 
 
 def _without_single_last(batches: list[list[int]]) -> list[list[int]]:

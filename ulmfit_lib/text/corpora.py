@@ -19,7 +19,7 @@ from ulmfit_lib.text.catalogue import DataSet, Hub, find
 from ulmfit_lib.text.corpus import Corpus, Split
 from ulmfit_lib.text.local_corpora import is_described_copy, read_folder
 
-__all__ = ["Corpus", "MissingCorpusError", "Split", "load", "with_validation"]
+__all__ = ["Corpus", "MissingCorpusError", "Split", "load", "with_validation", "without_class"]
 
 DATA_VARIABLE = "ULMFIT_LIB_DATA"
 EMBEDDED = {"pydocs": pydocs.load, "pydocs-roles": pydocs.roles}
@@ -85,6 +85,36 @@ def with_validation(corpus: Corpus, fraction: float, seed: int) -> Corpus:
     splits = {**corpus.splits, "train": _rows(train, kept), "valid": _rows(train, held)}
     note = f"valid is {len(held):,} rows of train drawn with seed {seed}"
     return replace(corpus, splits=splits, provenance=f"{corpus.provenance}; {note}")
+
+
+def without_class(corpus: Corpus, name: str) -> Corpus:
+    """``corpus`` without the rows of one class, and without the class.
+
+    Introduced in the chapter *Selective masking*.
+
+    Args:
+        corpus: a classification task.
+        name: of the class, such as "conflict" of SemEval-2014.
+
+    Raises:
+        ValueError: no class has that name.
+    """
+    if name not in corpus.label_names:
+        raise ValueError(f"name={name!r} is no class of {corpus.name}: {corpus.label_names}")
+    gone = corpus.label_names.index(name)
+    names = tuple(label for label in corpus.label_names if label != name)
+    splits = {key: _without_label(split, gone) for key, split in corpus.splits.items()}
+    note = f"without the class {name!r}"
+    return replace(
+        corpus, splits=splits, label_names=names, provenance=f"{corpus.provenance}; {note}"
+    )
+
+
+def _without_label(split: Split, gone: int) -> Split:
+    if split.labels is None:
+        return split
+    kept = _rows(split, [i for i, label in enumerate(split.labels) if label != gone])
+    return replace(kept, labels=tuple(y - (y > gone) for y in kept.labels or ()))
 
 
 def _data_folder(data_dir: str | Path | None) -> Path | None:

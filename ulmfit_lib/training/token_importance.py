@@ -10,6 +10,7 @@ code. Introduced in the chapter *Selective masking*.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -21,6 +22,7 @@ from ulmfit_lib.text.batches import BatchConfig, TextLoader
 from ulmfit_lib.text.framing import FramedDataset
 from ulmfit_lib.training.learner import predict_probabilities
 
+_CALL = 48  # tokens of padding that take about as long as another call of a small encoder
 Texts = Sequence[Sequence[int]]  # token ids of each text, without special tokens
 Confidence = Callable[[Texts, Sequence[int]], Tensor]  # texts and their classes -> p(class), (N,)
 
@@ -44,8 +46,24 @@ class TokenImportance(NamedTuple):
     important: tuple[bool, ...]  # per token
 
 
+class TokenTally(NamedTuple):
+    """How often a token was important. Introduced in the chapter *Selective masking*."""
+
+    important: int  # times
+    seen: int  # times
+
+    @property
+    def share(self) -> float:
+        """Of its occurrences that are important."""
+        return self.important / self.seen
+
+
 def class_confidence(
-    model: nn.Module, max_length: int, batch_tokens: int = 8192, batch_size: int = 256
+    model: nn.Module,
+    max_length: int,
+    batch_tokens: int = 8192,
+    batch_size: int = 256,
+    bfloat16: bool = False,
 ) -> Confidence:
     """How sure a classifier is of given classes, in batches of bounded memory.
 
@@ -57,15 +75,20 @@ def class_confidence(
             is longer is cut.
         batch_tokens: padded tokens at once, at most.
         batch_size: texts at once, at most.
+        bfloat16: compute matrix products in bfloat16. Faster where the
+            processor has them, but where a single token turns the answer a
+            score may be off by tenths.
     """
-    batches = BatchConfig(batch_size, max_tokens=batch_tokens)
+    batches = BatchConfig(batch_size, max_tokens=batch_tokens, max_padding=_CALL)
 
     def ask(texts: Texts, classes: Sequence[int]) -> Tensor:
         """Probability (N,) of each text's class."""
         if not texts:
             return torch.zeros(0)
         loader = TextLoader(FramedDataset(texts, max_length), batches)
-        probabilities = predict_probabilities(model, loader)
+        device = next(model.parameters()).device.type
+        with torch.autocast(device, torch.bfloat16, enabled=bfloat16):
+            probabilities = predict_probabilities(model, loader)
         return probabilities.gather(1, torch.tensor(classes)[:, None]).squeeze(1)
 
     return ask
@@ -79,7 +102,7 @@ class _Reading:
     label: int
     whole: float  # P: confidence in the class of the whole text
     before: float  # confidence given the buffer alone
-    buffer: list[int] = field(default_factory=list)
+    buffer: list[int]  # what was kept, after what is given
     missing: list[float] = field(default_factory=list)
     important: list[bool] = field(default_factory=list)
 
@@ -104,6 +127,7 @@ def important_tokens(
     classes: Sequence[int],
     confidence: Confidence,
     config: ImportanceConfig = ImportanceConfig(),
+    given: Texts | None = None,
 ) -> list[TokenImportance]:
     """The tokens of each text that its class hangs on, by the published algorithm.
 
@@ -125,14 +149,13 @@ def important_tokens(
         classes: the right class of each.
         confidence: of :func:`class_confidence`.
         config: threshold and variants.
+        given: tokens that stand before each text whatever is asked, such as
+            the aspect that an opinion is about; they are not judged.
 
     Raises:
-        ValueError: texts and classes differ in number.
+        ValueError: texts, classes and what is given differ in number.
     """
-    _check_same_number(texts, classes)
-    whole = confidence(texts, classes).tolist()
-    empty = confidence([[] for _ in texts], classes).tolist()
-    readings = [_Reading(*facts) for facts in zip(texts, classes, whole, empty, strict=True)]
+    readings = _begin(texts, classes, confidence, given)
     for position in range(max(map(len, texts), default=0)):
         active = [reading for reading in readings if position < len(reading.ids)]
         prefixes = [reading.next_prefix() for reading in active]
@@ -140,6 +163,19 @@ def important_tokens(
         for reading, found in zip(active, heard, strict=True):
             reading.hear(found, config)
     return [TokenImportance(tuple(r.missing), tuple(r.important)) for r in readings]
+
+
+def _begin(
+    texts: Texts, classes: Sequence[int], confidence: Confidence, given: Texts | None
+) -> list[_Reading]:
+    """Readings of ``texts`` before their first token."""
+    _check_same_number(texts, classes)
+    starts = [list(ids) for ids in given] if given is not None else [[] for _ in texts]
+    _check_same_number(starts, classes)
+    complete = [[*start, *ids] for start, ids in zip(starts, texts, strict=True)]
+    whole, empty = confidence(complete, classes).tolist(), confidence(starts, classes).tolist()
+    facts = zip(texts, classes, whole, empty, starts, strict=True)
+    return [_Reading(*each) for each in facts]
 
 
 def leave_one_out(
@@ -192,6 +228,28 @@ def without_stop_words(
 
     pairs = zip(texts, found, strict=True)
     return [each._replace(important=kept(ids, each.important)) for ids, each in pairs]
+
+
+def telling_tokens(
+    texts: Texts, found: Sequence[TokenImportance], least: int = 3
+) -> dict[int, TokenTally]:
+    """How often each token was important in ``texts``, the one with the largest share first.
+
+    Give the texts of one class to see what the classifier hangs that class on.
+    Introduced in the chapter *Selective masking*.
+
+    Args:
+        texts: as they were judged.
+        found: of :func:`important_tokens` or :func:`leave_one_out`.
+        least: tokens that are seen less often are left out.
+    """
+    seen, important = Counter[int](), Counter[int]()
+    for ids, judged in zip(texts, found, strict=True):
+        seen.update(ids)
+        important.update(token for token, i in zip(ids, judged.important, strict=True) if i)
+    tallies = {t: TokenTally(important[t], n) for t, n in seen.items() if n >= least}
+    best = sorted(tallies, key=lambda t: (-tallies[t].share, -tallies[t].important, t))
+    return {token: tallies[token] for token in best if tallies[token].important}
 
 
 def rightly_classified(
