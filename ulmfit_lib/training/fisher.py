@@ -36,9 +36,9 @@ def diagonal_fisher(
     ``"exact"`` takes every answer with its probability (few classes only),
     ``"sampled"`` draws one from the model: both are the true Fisher
     information, the second without bias but with noise. ``"empirical"`` takes
-    the gold answers, which is another quantity: it vanishes where the model
-    fits its data, and does not need to elsewhere. In evaluation mode, one
-    example after the other. Source: Kirkpatrick et al. 2017, section 2.
+    the gold answers, which is another quantity: close where the model's
+    probabilities are right, zero where it is sure of every gold answer. In
+    evaluation mode, one example after the other. Source: Kirkpatrick et al. 2017, section 2.
     Introduced in the chapter *RecAdam*.
 
     Args:
