@@ -22,7 +22,7 @@ from ulmfit_lib.training.fine_tuning import Documents
 from ulmfit_lib.training.further_pretraining import FurtherPretraining, further_pretrain
 
 # What an arm reads, phase by phase. Source: Tables 3, 5, 6, 7 and 8; TAPT before DAPT is only
-# speculated about in section 4.3.
+# speculated about in section 4.1.
 ARMS: Mapping[str, tuple[str, ...]] = {
     "base": (),
     "DAPT": ("domain",),

@@ -5,7 +5,7 @@ The paper describes the overlap of the most frequent words of two domains
 similarity of two whole vocabularies (:func:`jaccard_similarity` of
 :func:`vocabulary`). They are different numbers: for vocabularies of one size
 an overlap ``o`` is a Jaccard similarity ``o / (2 - o)``. Source: Gururangan et
-al. 2020, section 2 and ``vocab_overlap.py``. Introduced in the chapter
+al. 2020, section 3.1 and ``vocab_overlap.py``. Introduced in the chapter
 *Don't stop pre-training*.
 """
 
@@ -50,7 +50,7 @@ def words(text: str) -> list[str]:
 def top_words(texts: Iterable[str], n: int = TOP) -> tuple[str, ...]:
     """The ``n`` most frequent words, most frequent first; ties in the order of the alphabet.
 
-    Source: Gururangan et al. 2020, section 2. Introduced in the chapter
+    Source: Gururangan et al. 2020, section 3.1. Introduced in the chapter
     *Don't stop pre-training*.
 
     Args:
