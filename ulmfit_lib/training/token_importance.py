@@ -135,9 +135,10 @@ def important_tokens(
     far and the next token ``w``, the missing confidence is ``S = P - p(y |
     buffer + w)``, where ``P = p(y | whole text)``; ``w`` is important if ``S <
     delta``. In the released code an important token leaves the buffer again, so
-    that the next one is judged without its help. Once the buffer alone comes
-    within delta of P, every later token is then important, whatever it is;
-    ``guarded`` asks in addition that the buffer alone does not.
+    that the next one is judged without its help. If the buffer alone is within
+    delta of P, every token that takes nothing away is then important. As
+    published, that can be the empty buffer only: a kept token leaves delta missing;
+    ``guarded`` asks in addition that the buffer alone is not so near.
 
     The answers are those of the algorithm one prefix at a time; here the
     texts' prefixes of equal position go through the model together. Source: Gu
