@@ -9,7 +9,6 @@ from ulmfit_lib.papers.selective_masking import (
     Judging,
     LabellerTuning,
     judge_texts,
-    lexicon_choice,
     merge_judgements,
     pretrain_on_choice,
     random_choice,
@@ -86,12 +85,13 @@ def test_the_control_and_the_lexicon_keep_the_budget(labeller, encoder, document
     control = random_choice(documents, choice, encoder, seed=3)
     assert [sum(row) for row in control] == [sum(row) for row in choice]
     assert control != choice and control == random_choice(documents, choice, encoder, seed=3)
-    assert task_lexicon(documents, LABELS, 2) == telling
-    words = lexicon_choice(documents, telling, encoder)
-    assert [
-        [t for t, c in zip(ids, row, strict=True) if c]
-        for ids, row in zip(documents, words, strict=True)
-    ] == [[t for t in ids if t in telling] for ids in documents]
+    assert task_lexicon(documents, LABELS, n=2) == telling
+    assert not task_lexicon(documents, LABELS, telling) & telling  # taken for stop-words here
+    words = random_choice(documents, choice, encoder, seed=3, lexicon=telling)
+    assert [sum(row) for row in words] == [sum(row) for row in choice]
+    for ids, row in zip(documents, words, strict=True):
+        hidden = {t for t, c in zip(ids, row, strict=True) if c}
+        assert hidden <= telling or telling & set(ids) <= hidden  # others only when these are out
 
 
 def test_what_is_cut_off_is_never_chosen(encoder, documents):

@@ -275,10 +275,12 @@ def random_choice(
     encoder: PretrainedEncoder,
     seed: int = 0,
     max_length: int = 128,
+    lexicon: Collection[int] = (),
 ) -> Choice:
     """In each text as many tokens as ``choice`` has there, drawn at random.
 
-    Introduced in the chapter *Selective masking*.
+    With a lexicon its tokens are drawn first, and others where a text has too
+    few: the budget is the same. Introduced in the chapter *Selective masking*.
 
     Args:
         documents: token ids of the texts to mask.
@@ -286,7 +288,9 @@ def random_choice(
         encoder: whose vocabulary it is.
         seed: of the draw.
         max_length: as of ``choice``.
+        lexicon: of :func:`task_lexicon`.
     """
+    wanted = torch.tensor(sorted(lexicon), dtype=torch.long)
     generator = torch.Generator().manual_seed(derive(seed, "random masks"))
     budgets = iter(choice)
 
@@ -294,43 +298,15 @@ def random_choice(
         """As many at random."""
         rows = [[False, *next(budgets)[: max_length - 2], False] for _ in ids]
         like = pad_batch([[int(c) for c in row] for row in rows], 0).bool()
-        return as_many_at_random(ids, like, encoder.vocabulary, generator)
+        first = torch.isin(ids, wanted)
+        return as_many_at_random(ids, like, encoder.vocabulary, generator, first)
 
     return _chosen(documents, encoder, max_length, choose)
 
 
-def lexicon_choice(
-    documents: Documents,
-    lexicon: Collection[int],
-    encoder: PretrainedEncoder,
-    rate: float = RATE,
-    seed: int = 0,
-    max_length: int = 128,
-) -> Choice:
-    """Tokens of a lexicon, drawn at random within the budget of a text.
-
-    Introduced in the chapter *Selective masking*.
-
-    Args:
-        documents: token ids of the texts to mask.
-        lexicon: of :func:`task_lexicon`.
-        encoder: whose vocabulary it is.
-        rate: largest share of a text's tokens.
-        seed: of the draw.
-        max_length: tokens of a text, frame included.
-    """
-    generator = torch.Generator().manual_seed(derive(seed, "lexicon masks"))
-    wanted = torch.tensor(sorted(lexicon), dtype=torch.long)
-
-    def choose(ids: Tensor) -> Tensor:
-        """Within the budget, at random."""
-        draws = torch.rand(ids.shape, generator=generator)
-        return most_important(ids, draws, torch.isin(ids, wanted), encoder.vocabulary, rate)
-
-    return _chosen(documents, encoder, max_length, choose)
-
-
-def task_lexicon(documents: Documents, labels: Sequence[int], n: int = 300) -> set[int]:
+def task_lexicon(
+    documents: Documents, labels: Sequence[int], stop_ids: Collection[int] = (), n: int = 300
+) -> set[int]:
     """The tokens that say most about the class, by logistic regression on which ones a text has.
 
     What selective masking must beat to be worth its three models. Introduced
@@ -339,6 +315,7 @@ def task_lexicon(documents: Documents, labels: Sequence[int], n: int = 300) -> s
     Args:
         documents: token ids of labelled texts.
         labels: class of each.
+        stop_ids: tokens that are left out; the judge leaves the same ones alone.
         n: tokens to keep, at most.
 
     Raises:
@@ -348,8 +325,8 @@ def task_lexicon(documents: Documents, labels: Sequence[int], n: int = 300) -> s
     held = counter.fit_transform([[str(i) for i in ids] for ids in documents])
     weights = np.abs(LogisticRegression(C=1.0, max_iter=1000).fit(held, list(labels)).coef_)
     names = counter.get_feature_names_out()
-    best = np.argsort(-weights.max(axis=0), kind="stable")[:n]
-    return {int(names[i]) for i in best}
+    best = [int(names[i]) for i in np.argsort(-weights.max(axis=0), kind="stable")]
+    return set([token for token in best if token not in stop_ids][:n])
 
 
 def pretrain_on_choice(

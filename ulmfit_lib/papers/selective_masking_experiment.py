@@ -9,7 +9,7 @@ the control hides as many tokens of every text. Introduced in the chapter
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, NamedTuple
 
@@ -26,7 +26,6 @@ from ulmfit_lib.papers.selective_masking import (
     Judging,
     LabellerTuning,
     judge_texts,
-    lexicon_choice,
     merge_judgements,
     pretrain_on_choice,
     random_choice,
@@ -216,8 +215,8 @@ class MaskingStudy(TaskStudy[MaskingArm]):
     def choice(self, policy: str, domain: str, shown: LabelledTexts, seed: int) -> Choice:
         """Which tokens of a domain's texts ``policy`` hides.
 
-        The control has the budget of the selective choice, text by text; the
-        lexicon at most 15 % of a text, as the selective choice.
+        The control and the lexicon have the budget of the selective choice,
+        text by text.
 
         Args:
             policy: RANDOM, SELECTIVE or LEXICON.
@@ -226,9 +225,6 @@ class MaskingStudy(TaskStudy[MaskingArm]):
             seed: the run's seed.
         """
         texts, length = self.domains[domain], self.size.length
-        if policy == LEXICON:
-            lexicon = task_lexicon(self.as_read(shown).texts, shown.labels)
-            return lexicon_choice(texts, lexicon, self.encoder, seed=seed, max_length=length)
 
         def choose() -> Choice:
             """By the labeller."""
@@ -239,7 +235,10 @@ class MaskingStudy(TaskStudy[MaskingArm]):
         chosen = self.once(seed, ("choice", domain), choose)
         if policy == SELECTIVE:
             return chosen
-        return random_choice(texts, chosen, self.encoder, seed, length)
+        words: Collection[int] = ()
+        if policy == LEXICON:
+            words = task_lexicon(self.as_read(shown).texts, shown.labels, self.stop_ids)
+        return random_choice(texts, chosen, self.encoder, seed, length, words)
 
     def as_read(self, shown: LabelledTexts) -> AsRead:
         """Token ids of ``shown``; the end of what is too long for the classifier is cut."""

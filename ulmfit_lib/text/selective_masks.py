@@ -80,7 +80,11 @@ def most_important(
 
 
 def as_many_at_random(
-    ids: Tensor, chosen: Tensor, vocabulary: MaskingVocabulary, generator: torch.Generator
+    ids: Tensor,
+    chosen: Tensor,
+    vocabulary: MaskingVocabulary,
+    generator: torch.Generator,
+    first: Tensor | None = None,
 ) -> Tensor:
     """In every text as many ordinary tokens as ``chosen`` has there, drawn at random.
 
@@ -93,11 +97,14 @@ def as_many_at_random(
         chosen: booleans (B, T).
         vocabulary: of those ids.
         generator: of the draws.
+        first: booleans (B, T); these tokens are drawn before any other.
 
     Returns:
         Booleans (B, T).
     """
     draws = torch.rand(ids.shape, generator=generator)
+    if first is not None:
+        draws += first
     return _best(draws, ~vocabulary.special[ids], chosen.sum(dim=1))
 
 
