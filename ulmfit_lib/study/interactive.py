@@ -440,7 +440,7 @@ class Curves(Explorable):
 class Ask:
     """A box for the reader's own text in Jupyter; on a page, the answer to an example.
 
-    Introduced in the chapter *Selective masking*.
+    Introduced in the chapter *FitLaM*.
 
     Args:
         example: the text that stands in the box at first.
