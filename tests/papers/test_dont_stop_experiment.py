@@ -96,7 +96,7 @@ def test_rare_classes_are_left_out_and_named(task):
     assert found.label_names == task.label_names
     assert found.splits["train"].texts == train.texts[1:]
     assert found.splits["test"] == task.splits["test"]
-    assert found.provenance.endswith("without the rare classes rare")
+    assert found.provenance.endswith("without the class 'rare'")
 
 
 def test_every_claim_names_arms_and_metrics_of_its_study(toy_study):

@@ -38,7 +38,8 @@ from ulmfit_lib.study.task_study import (
     likeliest,
     sample_texts,
 )
-from ulmfit_lib.text.corpus import Corpus, Split
+from ulmfit_lib.text.corpora import without_class
+from ulmfit_lib.text.corpus import Corpus
 from ulmfit_lib.text.general_text import general_documents
 from ulmfit_lib.text.neighbours import Pool
 from ulmfit_lib.text.vocabulary_overlap import general_words, overlap, top_words
@@ -313,28 +314,10 @@ def without_rare_classes(task: Corpus, at_least: int) -> Corpus:
         at_least: training examples of a class that stays.
     """
     counts = Counter(labelled(task, "train").labels)
-    kept = [c for c in range(len(task.label_names)) if counts[c] >= at_least]
-    if len(kept) == len(task.label_names):
-        return task
-    place = {c: i for i, c in enumerate(kept)}
-    names = tuple(task.label_names[c] for c in kept)
-    left_out = ", ".join(n for n in task.label_names if n not in names)
-    return replace(
-        task,
-        splits={name: _of_classes(split, place) for name, split in task.splits.items()},
-        label_names=names,
-        provenance=f"{task.provenance}; without the rare classes {left_out}",
-    )
-
-
-def _of_classes(split: Split, place: Mapping[int, int]) -> Split:
-    """The rows whose class is in ``place``, with its new number."""
-    if split.labels is None:
-        return split
-    rows = [
-        (t, place[int(y)]) for t, y in zip(split.texts, split.labels, strict=True) if y in place
-    ]
-    return Split(tuple(text for text, _ in rows), tuple(label for _, label in rows))
+    for c, name in enumerate(task.label_names):
+        if counts[c] < at_least:
+            task = without_class(task, name)
+    return task
 
 
 def study(task_name: str, scale: Scale) -> DontStopStudy:
