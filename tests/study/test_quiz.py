@@ -6,7 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.study.page_reading import Page, foreign_addresses
+from ulmfit_lib.study.claims import CLAIMS_FILE
 from ulmfit_lib.study.quiz import Choice, Question, Quiz, QuizError, load_quiz, render_quiz
+
+QUIZZES = sorted((CLAIMS_FILE.parent / "quizzes").glob("*.yml"))
 
 QUIZ = Quiz(
     "fitlam",
@@ -150,3 +153,8 @@ def test_what_is_no_yaml_is_no_quiz(tmp_path):
 def test_a_choice_without_a_reason_is_refused_in_python_too():
     with pytest.raises(QuizError, match="the choice 'b' needs a reason"):
         Quiz("q", "T", (Question("?", (Choice("a", "r", True), Choice("b", " "))),))
+
+
+@pytest.mark.parametrize("file", QUIZZES, ids=lambda file: file.stem)
+def test_every_quiz_of_the_book_is_sound(file):
+    assert len(load_quiz(file).questions) >= 3
