@@ -737,6 +737,8 @@ CLAIMS = """
    rule: {kind: difference, metric: accuracy, pairs: [[tuned_arm, plain]]}}
 - {id: F2, paper: fitlam, claim: Not tried., paper_number: none, source: "-", expected: "?",
    record: gone, rule: {kind: difference, metric: accuracy, pairs: [[a, b]]}}
+- {id: F2-mr, paper: fitlam, claim: On MR., paper_number: none, source: "-", expected: "?",
+   record: gone, rule: {kind: difference, metric: accuracy, pairs: [[a, b]]}}
 """
 QUIZ = """
 id: toy
@@ -796,7 +798,12 @@ class TestEvidence:
         assert "F1 Tuned *beats* plain." in words and "5.0 | 6.0 (read in the paper)" in words
         assert "tuned_arm − plain: +10.0 [+10.0, +10.0] points" in words
         assert "reproduced the interval lies above 0. Expected: the claimed effect." in words
-        assert "not yet run no record" in words and 'class="verdict verdict-good"' in html
+        assert words.count("The same on further tasks, not yet run: F2-mr.") == 2
+        assert (
+            "On MR." not in words
+            and "not yet run no record" in words
+            and 'class="verdict verdict-good"' in html
+        )
         assert "classifier train seen seen" in words and "Seeds 0, 1, 2, 3" in words
         assert "tuned_arm 4 80." in words and "There is no record gone yet" in words
         assert "10 labels a class 50 labels a class TF-IDF, logistic regression 70." in words

@@ -51,7 +51,7 @@ class ClaimsTable(BookDirective):
             for name in {name for claim in claims for name in claim.records}:
                 self.depends_on(runs / f"{name}.json")
             if self.arguments:
-                return [self._table(judge_all(claims, self.arguments[0], runs))]
+                return self._shown(judge_all(claims, self.arguments[0], runs))
             papers = dict.fromkeys(claim.paper for claim in claims)
             return [self._section(name, judge_all(claims, name, runs)) for name in papers]
         except ValueError as error:
@@ -61,13 +61,19 @@ class ClaimsTable(BookDirective):
         title = PAPER_NAMES.get(paper, paper)
         section = nodes.section("", nodes.title(title, title), ids=[nodes.make_id(title)])
         self.state.document.note_explicit_target(section)
-        section += self._table(judgements)
+        section += self._shown(judgements)
         return section
 
-    def _table(self, judgements: Sequence[Judgement]) -> nodes.table:
+    def _shown(self, judgements: Sequence[Judgement]) -> list[nodes.Node]:
+        """A table; the same claim on a further task has a row once its study was run."""
         headers = ["Claim", "The paper's number", "Ours", "Verdict"]
-        rows = [_claim_row(judgement) for judgement in judgements]
-        return self.table(headers, rows, ["claims-table"], [7, 6, 6, 5])
+        waiting = [j.claim.id for j in judgements if _waits(j)]
+        rows = [_claim_row(judgement) for judgement in judgements if not _waits(judgement)]
+        shown: list[nodes.Node] = [self.table(headers, rows, ["claims-table"], [7, 6, 6, 5])]
+        if waiting:
+            names = ", ".join(waiting)
+            shown += self.markdown(f"The same on further tasks, not yet run: {names}.")
+        return shown
 
 
 class RunRecordSummary(BookDirective):
@@ -111,6 +117,13 @@ class RunRecordSummary(BookDirective):
 def plain(text: str) -> str:
     """``text`` as Markdown that shows every character as it is."""
     return _MARKUP.sub(r"\\\1", text)
+
+
+def _waits(judgement: Judgement) -> bool:
+    """Whether it is a claim on a further task, such as D2-imdb, without its record."""
+    from ulmfit_lib.study.claims import Verdict
+
+    return "-" in judgement.claim.id and judgement.verdict is Verdict.NOT_RUN
 
 
 def _claim_row(judgement: Judgement) -> list[str]:
