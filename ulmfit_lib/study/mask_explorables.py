@@ -94,7 +94,7 @@ def buffer_explorer(
     controls = (
         Control("text", tuple(texts), kind="menu"),
         Control("important tokens", variants, kind="menu"),
-        Control("tokens read", tuple(map(str, range(longest + 1))), min(1, longest)),
+        Control("tokens read", tuple(map(str, range(longest + 1))), longest),
     )
     return Frames("Which tokens does the answer hang on?", controls, draw)
 
