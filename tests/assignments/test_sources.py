@@ -200,6 +200,14 @@ def test_the_public_site_has_no_source() -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_the_background_leads_to_a_chapter(name: str) -> None:
+    source = find_source(name)
+    text = cell_text(read_notebook(source)["cells"][0])
+    (chapter,) = re.findall(r"\]\(\.\./\.\./html/book/(\w+)\.html\)", text)  # from a hand-out
+    assert (source.parents[1] / f"{chapter}.ipynb").is_file()
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_the_solution_runs_as_a_notebook(name: str) -> None:
     """Every cell in order, the experiment on the shipped models and tests included."""
     names: dict[str, object] = {"__name__": "notebook"}
