@@ -162,6 +162,9 @@ def test_what_is_given_is_asked_with_and_not_judged(encoder, documents):
     tight = Judging(max_length=6)
     for row, found in zip(*judge_texts(classifier, texts, LABELS, tight, given=given), strict=True):
         assert len(found.missing) == min(len(texts[row]), 2)  # six less the frame and two given
+    full = [[*ids, *ids, ids[0]] for ids in given]  # one more than there is room for
+    judged = judge_texts(classifier, texts, LABELS, tight, given=full)
+    assert judged.rows and not any(found.missing for found in judged.found)
 
 
 def test_scores_of_judgements():

@@ -145,7 +145,7 @@ def judge_texts(
     sure = probabilities.gather(1, torch.tensor(list(labels))[:, None]).squeeze(1)
     rows = rightly_classified(whole, labels, says, sure, config.share)
     before = [starts[i] for i in rows]
-    texts = [list(documents[i][: most - len(starts[i])]) for i in rows]
+    texts = [list(documents[i][: max(0, most - len(starts[i]))]) for i in rows]
     confidence = class_confidence(
         classifier, config.max_length, config.batch_tokens, bfloat16=config.bfloat16
     )

@@ -248,7 +248,7 @@ class MaskingStudy(TaskStudy[MaskingArm]):
             aspects = self.encoder.encode(shown.texts_b)
             given = [[*ids, self.encoder.special.sep_id] for ids in aspects]
         most = self.judging.max_length - FRAME
-        cut = [ids[: most - len(before)] for before, ids in zip(given, texts, strict=True)]
+        cut = [ids[: max(0, most - len(before))] for before, ids in zip(given, texts, strict=True)]
         return AsRead(given, cut)
 
     def _start(
