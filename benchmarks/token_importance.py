@@ -4,12 +4,15 @@
     python benchmarks/token_importance.py --texts 100 --threads 2
     python benchmarks/token_importance.py --bfloat16
 
-The published algorithm asks a classifier about one growing prefix after the other. The loop below
-does that, a call per prefix; the library reads the texts side by side. Both judge the same
-sentences with the same weights, and their judgements are compared. Times are of the processor,
-since a busy machine lends its clock to others.
+The algorithm asks a classifier about one growing prefix of a text after the other. Three ways to do
+that with the same tuned classifier, whose judgements are compared:
 
-The number of tokens that the encoder must read is the same in both, so the ratio has a limit: the
+- the library's: texts side by side, prefixes of like lengths in a batch;
+- the released code's: texts side by side, 32 prefixes at once, each padded to 128 tokens;
+- a loop, one call for each prefix.
+
+Times are of the processor, since a busy machine lends its clock to others. The number of tokens
+that the encoder must read is the same in the first and the last, so their ratio has a limit: the
 encoder's own speed in full batches over its speed on one prefix. It is measured, too.
 """
 
@@ -25,9 +28,12 @@ from torch import Tensor
 
 from ulmfit_lib.models.encoder import load_encoder
 from ulmfit_lib.models.encoder_classifier import EncoderClassifier
+from ulmfit_lib.papers.bert_finetuning import EncoderTuning, tune_encoder
+from ulmfit_lib.study.seeds import few_labels
+from ulmfit_lib.study.task_study import LabelledTexts, labelled
 from ulmfit_lib.text.corpora import load
 from ulmfit_lib.text.framing import frame
-from ulmfit_lib.text.tokenizer import encode, load_tokenizer
+from ulmfit_lib.text.tokenizer import PAD_ID, encode, load_tokenizer
 from ulmfit_lib.training.token_importance import (
     ImportanceConfig,
     TokenImportance,
@@ -36,16 +42,17 @@ from ulmfit_lib.training.token_importance import (
 )
 
 MAX_LENGTH = 128  # tokens of a text
+RELEASED_BATCH = 32  # prefixes at once in the released code
+PER_CLASS = 50  # labelled sentences of each class that the classifier learned from
 DELTA = ImportanceConfig().delta
 
 
-def sharpened(model: EncoderClassifier, documents: Sequence[Sequence[int]]) -> EncoderClassifier:
-    """``model`` with a head that tells texts apart, as a tuned one does: both loops take turns."""
-    torch.manual_seed(0)
-    with torch.no_grad():
-        model.head.weight.normal_(std=1.0)
-        logits = torch.cat([model(torch.tensor([frame(ids, MAX_LENGTH)])) for ids in documents])
-        model.head.bias.copy_(-logits.mean(dim=0))
+def tuned(train: LabelledTexts, n_classes: int) -> EncoderClassifier:
+    """A classifier as the chapter has it, so that the prefixes are as long as they would be."""
+    shown = train.take(few_labels(train.labels, PER_CLASS, seed=0))
+    documents = encode(load_tokenizer(), shown.texts)
+    config = EncoderTuning(updates=60)
+    model, _ = tune_encoder(load_encoder().bert, documents, shown.labels, n_classes, config)
     return model.eval()
 
 
@@ -78,6 +85,22 @@ def side_by_side(
 ) -> list[TokenImportance]:
     """The library's way."""
     confidence = class_confidence(model, MAX_LENGTH, bfloat16=bfloat16)
+    return important_tokens(documents, classes, confidence)
+
+
+def as_released(
+    model: EncoderClassifier, documents: Sequence[Sequence[int]], classes: Sequence[int]
+) -> list[TokenImportance]:
+    """The released code's way to ask: batches of RELEASED_BATCH, padded to MAX_LENGTH."""
+
+    def confidence(texts: Sequence[Sequence[int]], of: Sequence[int]) -> Tensor:
+        """Probability (N,) of each text's class."""
+        framed = [frame(ids, MAX_LENGTH) for ids in texts]
+        ids = torch.tensor([row + [PAD_ID] * (MAX_LENGTH - len(row)) for row in framed])
+        with torch.inference_mode():
+            logits = torch.cat([model(batch) for batch in ids.split(RELEASED_BATCH)])
+        return logits.softmax(dim=1).gather(1, torch.tensor(of)[:, None]).squeeze(1)
+
     return important_tokens(documents, classes, confidence)
 
 
@@ -123,28 +146,34 @@ def main() -> None:
     parser.add_argument("--bfloat16", action="store_true", help="of the library's way alone")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    split = load("pydocs-roles").splits["train"]
-    assert split.labels is not None
-    documents = [ids[:MAX_LENGTH] for ids in encode(load_tokenizer(), split.texts[: options.texts])]
-    classes = [int(label) for label in split.labels[: options.texts]]
-    model = sharpened(EncoderClassifier(load_encoder().bert, 6), documents[:50])
+    task = load("pydocs-roles")
+    train = labelled(task, "train")
+    model = tuned(train, len(task.label_names))
+    documents = [ids[:MAX_LENGTH] for ids in encode(load_tokenizer(), train.texts[: options.texts])]
+    classes = train.labels[: options.texts]
+    ways = {
+        "side by side": partial(side_by_side, bfloat16=options.bfloat16),
+        "as released": as_released,
+        "one prefix at a time": one_prefix_at_a_time,
+    }
     seconds, found = [], []
-    fast = partial(side_by_side, bfloat16=options.bfloat16)
-    for way in (fast, one_prefix_at_a_time):
+    for way in ways.values():
         way(model, documents[:3], classes[:3])  # the first calls load kernels
         start = time.process_time()
         found.append(way(model, documents, classes))
         seconds.append(time.process_time() - start)
     tokens = sum(map(len, documents))
-    apart, differ = agreement(*found)
-    print(f"{len(documents)} sentences, {tokens} tokens, {options.threads} thread(s)")
-    for name, took in zip(("side by side", "one prefix at a time"), seconds, strict=True):
-        print(f"{name:>21}: {took:6.1f} s, {tokens / took:7.0f} tokens a second")
-    important = sum(map(sum, (f.important for f in found[0]))) / tokens
+    important = 100 * sum(map(sum, (f.important for f in found[0]))) / tokens
     print(
-        f"ratio {seconds[1] / seconds[0]:.1f}; scores differ by {apart:.1e} at most; "
-        f"{differ} tokens judged differently; {100 * important:.0f} % important"
+        f"{len(documents)} sentences, {tokens} tokens, {important:.0f} % of them important, "
+        f"{options.threads} thread(s)"
     )
+    for name, took, theirs in zip(ways, seconds, found, strict=True):
+        apart, differ = agreement(found[0], theirs)
+        print(
+            f"{name:>21}: {took:5.1f} s, {tokens / took:4.0f} tokens a second, the first's time "
+            f"times {took / seconds[0]:.1f}; scores differ by {apart:.0e}, {differ} judgements"
+        )
     length = round(prefix_length(found[0]))
     many = encoder_speed(model, 256, length, options.bfloat16)
     one = encoder_speed(model, 1, length, False)
