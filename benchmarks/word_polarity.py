@@ -51,6 +51,8 @@ from ulmfit_lib.training.encoder_start import token_vectors
 from ulmfit_lib.training.further_pretraining import FurtherPretraining, further_pretrain
 
 TASK, TFIDF, PER_CLASS = "mr", "TF-IDF", 200
+SHIPPED = "encoder as shipped"
+SIZE = 256  # of random and counted vectors, as of the encoder's
 LEAST, Z = 8, 2.0  # texts that a word stands in; standard errors between its classes
 WINDOW = 4  # tokens to either side that count as near
 LENGTH = 128  # tokens of a text
@@ -105,24 +107,27 @@ def after_reading(
     return further_pretrain(encoder, documents, config)[0]
 
 
-def answers(encoder: PretrainedEncoder, shown: LabelledTexts, test: LabelledTexts, seed: int):
+def answers(
+    encoder: PretrainedEncoder, shown: LabelledTexts, test: LabelledTexts, seed: int
+) -> list[int]:
     """Classes of the test texts, by the encoder tuned as in the study of transfer."""
     tuning = EncoderTuning(lr_max=ENCODER_LR, updates=90, bfloat16=has_fast_bfloat16())
     documents = encoder.encode(shown.texts)
     model, _ = tune_encoder(encoder.model, documents, shown.labels, 2, tuning, seed)
-    return classify(model, encoder.encode(test.texts), LENGTH, bfloat16=tuning.bfloat16)
+    said = classify(model, encoder.encode(test.texts), LENGTH, bfloat16=tuning.bfloat16)
+    return said.argmax(dim=1).tolist()
 
 
 def accuracies(
     train: LabelledTexts, test: LabelledTexts, encoders: dict[str, PretrainedEncoder], seeds: int
 ) -> list[str]:
     """Accuracy of each way, and its difference from TF-IDF's, with intervals."""
-    said: dict[str, list[object]] = {name: [] for name in (*encoders, TFIDF)}
+    said: dict[str, list[list[int]]] = {name: [] for name in (*encoders, TFIDF)}
     for seed in range(seeds):
         shown = train.take(few_labels(train.labels, PER_CLASS, seed))
         said[TFIDF].append(tfidf_logistic_regression(shown.texts, shown.labels, test.texts))
         for name, encoder in encoders.items():
-            said[name].append(answers(encoder, shown, test, seed).argmax(dim=1).tolist())
+            said[name].append(answers(encoder, shown, test, seed))
     lines = []
     for name, of_seeds in said.items():
         line = f"{name:>42}: {contrast(test.labels, [of_seeds], [1], seed=0).text()}"
@@ -133,6 +138,56 @@ def accuracies(
     return lines
 
 
+def counted(tokens: np.ndarray, special: np.ndarray) -> np.ndarray:
+    """Vectors (V, SIZE) that come from counting neighbours."""
+    return token_vectors(tokens, special, SIZE, WINDOW)
+
+
+def compared(
+    words: Sequence[Sequence[int]],
+    encoders: dict[str, PretrainedEncoder],
+    wikipedia: np.ndarray,
+    reviews: np.ndarray,
+) -> dict[str, np.ndarray]:
+    """The vectors of ``words``, by where they come from."""
+    special, n = encoders[SHIPPED].vocabulary.special.numpy(), len(reviews)
+    of_tokens = {
+        "random vectors": np.random.default_rng(0).standard_normal((len(special), SIZE)),
+        "forward AWD-LSTM, input vectors": load_language_model("forward")
+        .encoder.embedding.weight.detach()
+        .numpy(),
+        f"counted, {n / 1e6:.1f}M tokens of Wikipedia": counted(wikipedia[:n], special),
+        f"counted, {len(wikipedia) / 1e6:.1f}M tokens of Wikipedia": counted(wikipedia, special),
+        f"counted, {n / 1e6:.1f}M tokens of reviews": counted(reviews, special),
+    }
+    found = {name: embedded(vectors, words) for name, vectors in of_tokens.items()}
+    for name, encoder in encoders.items():
+        found[f"{name}, input vectors"] = embedded(input_vectors(encoder), words)
+        found[f"{name}, last layer"] = states(encoder, words)
+    return found
+
+
+def report_words(
+    train: LabelledTexts,
+    encoders: dict[str, PretrainedEncoder],
+    wikipedia: np.ndarray,
+    reviews: np.ndarray,
+    updates: int,
+) -> None:
+    """How many telling words each kind of vector tells rightly."""
+    telling = telling_words(train)
+    words = encode(load_tokenizer(), [f" {w}" for w in telling])
+    truth = np.array(list(telling.values()))
+    whole = 100 * np.mean([len(tokens) == 1 for tokens in words])
+    print(
+        f"{len(words)} telling words of {TASK}, {whole:.0f} % of them one token, "
+        f"{100 * truth.mean():.0f} % good; {updates} updates of reading on\n"
+        "words told rightly, %"
+    )
+    for name, vectors in compared(words, encoders, wikipedia, reviews).items():
+        print(f"{name:>42}: {told(vectors, truth)}", flush=True)
+
+
 def main() -> None:
     """The words, then the accuracies."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -141,47 +196,18 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    task, tokenizer, encoder = load(TASK), load_tokenizer(), load_pretrained_encoder()
+    task, encoder = load(TASK), load_pretrained_encoder()
     train, test = labelled(task, "train"), labelled(task, "test")
-    telling = telling_words(train)
-    words, truth = encode(tokenizer, [f" {w}" for w in telling]), np.array(list(telling.values()))
+    wikipedia = tokenize_files(options.files, load_tokenizer()).tokens
     reviews = encoder.encode([text for name in DOMAINS[TASK] for text in domain_texts(name)])
-    of_reviews = join_documents(reviews).astype(np.uint16)
-    wikipedia, special = tokenize_files(options.files, tokenizer).tokens, encoder.vocabulary.special
-    size, n = int(encoder.model.config.hidden_size), len(of_reviews)
-    pieces = [piece.tolist() for piece in np.array_split(wikipedia[:n], len(reviews))]
+    joined = join_documents(reviews).astype(np.uint16)
+    pieces = [piece.tolist() for piece in np.array_split(wikipedia[: len(joined)], len(reviews))]
     encoders = {
-        "encoder as shipped": encoder,
+        SHIPPED: encoder,
         "encoder after reviews": after_reading(encoder, reviews, options.updates),
         "encoder after Wikipedia": after_reading(encoder, pieces, options.updates),
     }
-    forward = load_language_model("forward").encoder.embedding.weight.detach().numpy()
-
-    def counted(tokens: np.ndarray) -> np.ndarray:
-        """Vectors that come from counting neighbours."""
-        return token_vectors(tokens, special.numpy(), size, WINDOW)
-
-    random = np.random.default_rng(0).standard_normal((len(special), size))
-    vectors = {
-        "random vectors": embedded(random, words),
-        "forward AWD-LSTM, input vectors": embedded(forward, words),
-        f"counted, {n / 1e6:.1f}M tokens of Wikipedia": embedded(counted(wikipedia[:n]), words),
-        f"counted, {len(wikipedia) / 1e6:.1f}M tokens of Wikipedia": embedded(
-            counted(wikipedia), words
-        ),
-        f"counted, {n / 1e6:.1f}M tokens of reviews": embedded(counted(of_reviews), words),
-    }
-    for name, of_kind in encoders.items():
-        vectors[f"{name}, input vectors"] = embedded(input_vectors(of_kind), words)
-        vectors[f"{name}, last layer"] = states(of_kind, words)
-    whole = 100 * np.mean([len(tokens) == 1 for tokens in words])
-    print(
-        f"{len(words)} telling words of {TASK}, {whole:.0f} % of them one token, "
-        f"{100 * truth.mean():.0f} % good; {options.updates} updates of reading on\n"
-        "words told rightly, %"
-    )
-    for name, of_words in vectors.items():
-        print(f"{name:>42}: {told(of_words, truth)}", flush=True)
+    report_words(train, encoders, wikipedia, joined, options.updates)
     print(f"{TASK}, {PER_CLASS} labels of each class, {len(test.texts)} test texts: accuracy, %")
     print(*accuracies(train, test, encoders, options.seeds), sep="\n")
 
