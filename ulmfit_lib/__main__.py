@@ -302,12 +302,16 @@ def _publish(
 
 
 def _command() -> list[str]:
-    """The command line that makes the model again, with its launcher on several processes."""
+    """The command line that makes the model again, with its launcher on several processes.
+
+    Without ``--multi_gpu`` accelerate starts a single process where there are not several GPUs;
+    with it, it starts ``--num_processes`` of them, on processors too.
+    """
     from ulmfit_lib.training.processes import process_count
 
     n = process_count()
-    start = ["python"] if n == 1 else ["accelerate", "launch", "--num_processes", str(n)]
-    return [*start, "-m", "ulmfit_lib", *sys.argv[1:]]
+    launcher = ["accelerate", "launch", "--multi_gpu", "--num_processes", str(n)]
+    return [*(["python"] if n == 1 else launcher), "-m", "ulmfit_lib", *sys.argv[1:]]
 
 
 @pretrain.command("measure")

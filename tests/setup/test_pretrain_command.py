@@ -1,5 +1,6 @@
 """``pretrain`` from text files to models with cards, its two scales, and what it refuses."""
 
+import os
 import subprocess
 import sys
 
@@ -147,18 +148,21 @@ def test_a_checkpoint_of_another_configuration_is_refused(monkeypatch, arguments
         raise invoke(arguments(kind, "--lr", "0.5"), monkeypatch).exception
 
 
-def test_two_processes_write_one_model_and_its_card_says_so(tmp_path, arguments):
-    launch = ["torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    given = arguments("bert")
+def test_two_processes_write_one_model_and_its_card_has_the_command_that_starts_them(
+    tmp_path, arguments
+):
+    command = ["accelerate", "launch", "--multi_gpu", "--num_processes", "2"]
+    command += ["-m", "ulmfit_lib", *arguments("bert")]
+    launcher = ["-m", "accelerate.commands.launch"]  # what the script "accelerate launch" runs
     done = subprocess.run(
-        [sys.executable, "-m", *launch, "-m", "ulmfit_lib", *given],
+        [sys.executable, *launcher, *command[2:]],
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, done.stderr
     card = encoder_card(tmp_path / "bert")
-    assert card["command"][:4] == ["accelerate", "launch", "--num_processes", "2"]
-    assert card["command"][4:] == ["-m", "ulmfit_lib", *given]
+    assert card["command"] == command
     assert card["hardware"].startswith("2 processes, each: ")
     assert card["tokens_seen"] == card["history"][-1]["tokens"]
     assert done.stdout.count("segment 2/2") == 1
