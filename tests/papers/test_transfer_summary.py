@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -59,9 +60,24 @@ def verdicts(record, model):
 
 
 def test_verdicts_follow_the_intervals(record):
-    assert verdicts(record, "encoder") == {"tfidf": WINS, "encoder scratch/tuned": WINS}
-    assert verdicts(record, "forward") == {"tfidf": LEVEL, "forward scratch/tuned": WINS}
-    assert verdicts(record, "backward") == {"tfidf": LOSES, "forward scratch/tuned": LOSES}
+    encoder, forward, backward = map(partial(verdicts, record), ("encoder", "forward", "backward"))
+    assert (encoder["tfidf"], encoder["encoder scratch/tuned"]) == (WINS, WINS)
+    assert (forward["tfidf"], forward["forward scratch/tuned"]) == (LEVEL, WINS)
+    assert (backward["tfidf"], backward["forward scratch/tuned"]) == (LOSES, LOSES)
+
+
+def test_every_model_meets_the_others_read_in_the_same_way(record):
+    assert (
+        verdicts(record, "encoder").items()
+        >= {"forward/tuned": WINS, "backward/tuned": WINS}.items()
+    )
+    assert (
+        verdicts(record, "forward").items()
+        >= {"encoder/tuned": LOSES, "backward/tuned": WINS}.items()
+    )
+    for row in transfer_rows(record):
+        assert len(row.standings) == 4
+        assert f"{row.model}/{row.method}" not in {s.rival for s in row.standings}
 
 
 def test_each_model_has_its_rows_for_the_card(record):

@@ -814,6 +814,7 @@ class TestEvidence:
         assert "10 labels a class 50 labels a class TF-IDF, logistic regression 70." in words
         assert "Encoder from random weights, frozen 70." in words
         assert "AWD-LSTM, forward, frozen" in words and "against TF-IDF" in words
+        assert "Encoder, against AWD-LSTM, backward" in words
         assert "AWD-LSTM, backward Encoder Parameters 3.5 million 3.5 million" in words
         assert "What is" in words and "tex-chtml-full.js" in html
         assert scan(evidence.html) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ ARM_NAMES = {
     "forward scratch": "AWD-LSTM from random weights",
     "encoder scratch": "Encoder from random weights",
 }
+ARMS = {"awd_lstm_forward": "forward", "awd_lstm_backward": "backward", "bert": "encoder"}
 READINGS = {"probe": "frozen", "tuned": "tuned"}
 
 
@@ -71,15 +73,37 @@ class TransferVerdicts(BookDirective):
     """``{transfer-verdicts}``: where each model wins against its rivals, and where it does not."""
 
     def run(self) -> list[nodes.Node]:
+        """A table against TF-IDF and random weights, and one of the models against each other."""
+        cards = _cards(self)
+        return [self._against_rivals(cards), self._against_each_other(cards)]
+
+    def _against_rivals(self, cards: Sequence[Mapping[str, Any]]) -> nodes.table:
         """One row per model and reading, one column per rival."""
-        rows = []
-        for card in _cards(self):
-            for method, reading in READINGS.items():
-                found = [row for row in card["transfer"] if row["reading"] == method]
-                name = f"{NAMES[card['name']]}, {reading}"
-                rows.append([name, verdicts(found, "scratch"), verdicts(found, "tfidf")])
+        rows = [
+            [
+                f"{NAMES[card['name']]}, {reading}",
+                *(_standing(card, method, rival) for rival in ("scratch", "tfidf")),
+            ]
+            for card in cards
+            for method, reading in READINGS.items()
+        ]
         heads = ["", "against its network from random weights", "against TF-IDF"]
-        return [self.table(heads, rows, widths=[2, 4, 4])]
+        return self.table(heads, rows, widths=[2, 4, 4])
+
+    def _against_each_other(self, cards: Sequence[Mapping[str, Any]]) -> nodes.table:
+        """One row per pair of models, one column per reading."""
+        rows = [
+            [
+                f"{NAMES[card['name']]}, against {NAMES[other['name']]}",
+                *(_standing(card, method, f"{ARMS[other['name']]}/") for method in READINGS),
+            ]
+            for other, card in itertools.combinations(cards, 2)
+        ]
+        return self.table(["", *READINGS.values()], rows, widths=[2, 4, 4])
+
+
+def _standing(card: Mapping[str, Any], method: str, rival: str) -> str:
+    return verdicts([row for row in card["transfer"] if row["reading"] == method], rival)
 
 
 def _cards(directive: BookDirective) -> list[Mapping[str, Any]]:
