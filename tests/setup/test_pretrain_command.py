@@ -62,6 +62,8 @@ def test_text_files_become_a_language_model_and_it_is_measured_on_more(
     assert "segment 2/2" in done.output and "test: loss" in done.output
     card = model_card("awd_lstm_backward", tmp_path)
     assert set(card) >= COST | {"direction", "held_out", "limits", "hardware", "torch"}
+    assert card["passes"] == round(card["tokens_seen"] / card["corpus_tokens"], 2)
+    assert not {"pass", "passes", "encyclopaedia"} & set(card["limits"].split())
     assert card["convergence"] == {
         "from_update": 2,
         "to_update": 4,
@@ -109,6 +111,19 @@ def test_the_scale_paper_has_the_sizes_of_the_papers(monkeypatch):
     assert run.model == EncoderConfig(8192, 768, 12, 12, 3072, 512, 0.1)
     assert (run.packing.batch_size, run.packing.length, run.lr_max) == (256, 512, 1e-4)
     assert run.mask_rate(0) == run.mask_rate(run.horizon) == 0.15
+    # Devlin et al. 2019, appendix A.2: a rise over the first 10,000 steps, then to 0; Adam's betas
+    assert run.lr(10_000) == pytest.approx(1e-4) and run.lr(5_000) == pytest.approx(5e-5)
+    assert run.lr(run.updates) == 0 and run.betas == (0.9, 0.999)
+
+
+@pytest.mark.parametrize("kind", ["awd-lstm", "bert"])
+def test_the_rate_falls_to_zero_at_the_horizon_which_is_the_end_where_none_is_given(
+    monkeypatch, kind
+):
+    short = config_of(monkeypatch, kind, "--updates", "1000")
+    assert short.horizon == 1000 and short.lr(999) < 0.01 * short.lr_max
+    first = config_of(monkeypatch, kind, "--updates", "1000", "--horizon", "4000")
+    assert first.horizon == 4000 and first.lr(999) > 0.7 * first.lr_max
 
 
 @pytest.mark.parametrize("last", [False, True])
