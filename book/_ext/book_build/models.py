@@ -154,6 +154,9 @@ def _facts(card: Mapping[str, Any], folder: Any) -> dict[str, str]:
         "On disk": size(_file(card, folder).stat().st_size),
         "Text read": f"{tokens / 1e6:.0f} million tokens, {tokens / card['corpus_tokens']:.2f} "
         f"passes over {card['corpus_words'] / 1e6:.1f} million words",
+        "Corpus, SHA-256": f"`{card['corpus'][:16]}`",
+        "Runs": "; then ".join(map(_updates, made)),
+        "Command": _where(card),
         "Wikipedia, test": _loss(held_out["test"]),
         "WikiText-2, test": _loss(held_out["wikitext-2-test"]),
         "Still falling": f"{fall['fall_in_nats']:.3f} nats, updates {fall['from_update']:,} to "
@@ -177,7 +180,27 @@ def _file(card: Mapping[str, Any], folder: Any) -> Any:
 
 def _utilisation(card: Mapping[str, Any]) -> str:
     found = card.get("utilisation")
-    return f"{100 * found['share']:.0f} % of its matrix products" if found else "not measured"
+    if not found:
+        return "not measured"
+    note = f" ({found['peak_note']})" if "peak_note" in found else ""
+    return f"{100 * found['share']:.0f} % of its matrix products{note}"
+
+
+def _updates(run: Mapping[str, Any]) -> str:
+    config = run["config"]
+    said = f"{config['updates']:,} updates, seed {config['seed']}"
+    if "first_rate" not in config:
+        return said
+    last, horizon = config["masking"]["rate"], config["horizon"]
+    rates = f"{100 * config['first_rate']:.0f} % of tokens masked, falling to {100 * last:.0f} %"
+    return f"{said}, {rates} at update {horizon:,}"
+
+
+def _where(card: Mapping[str, Any]) -> str:
+    """The card's own path below the weights; a note where the command is not as it was typed."""
+    path = f"{card['name']}.json" if card["name"] != "bert" else "bert/model.json"
+    notes = [run["command_note"] for run in runs(card) if "command_note" in run]
+    return "; ".join([f"in the card, `weights/{path}`", *notes])
 
 
 def _loss(row: Mapping[str, Any]) -> str:
