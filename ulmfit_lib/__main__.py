@@ -39,6 +39,7 @@ Test = Annotated[Path, typer.Option(help="Held-out running text, read once, at t
 RunOut = Annotated[Path, typer.Option(help="Folder of the checkpoint and of the weights.")]
 Licence = Annotated[str, typer.Option(help="Licence of the text, for the card.")]
 Updates = Annotated[int, typer.Option(help="Optimizer steps.")]
+Horizon = Annotated[int, typer.Option(help="Steps to a rate of 0; 0: the updates.")]
 DecayFrom = Annotated[int, typer.Option(help="Step of the final decay; 0: none.")]
 BFloat16 = Annotated[bool, typer.Option(help="Fast on processors that have it.")]
 Segment = Annotated[int, typer.Option(help="Steps between checkpoints.")]
@@ -52,7 +53,8 @@ Rates = tuple[float, float]
 # The defaults of --scale paper. The AWD-LSTM: fastai's script for WikiText-103
 # (courses/dl2/imdb_scripts/pretrain_lm.py), ten passes over 103 million words, with fastai's
 # width and with 80 rows (70 there), which 2, 4 or 8 processes can share. BERT-base: Devlin et al.
-# 2019, section 3 and appendix A.2.
+# 2019, section 3 and appendix A.2; but every sequence has 512 tokens, nine tenths of theirs 128,
+# there is no next-sentence objective, and vocabulary and text are the book's.
 PAPER_DEFAULTS: dict[str, dict[str, Any]] = {
     "awd-lstm": {
         "updates": 184_000,
@@ -72,6 +74,8 @@ PAPER_DEFAULTS: dict[str, dict[str, Any]] = {
         "hidden_size": 768,
         "n_layers": 12,
         "lr": 1e-4,
+        "warmup": 0.01,
+        "beta2": 0.999,
         "mask_rates": (0.15, 0.15),
         "start": "random",
         "dropout": 0.1,
@@ -199,6 +203,7 @@ def pretrain_awd_lstm(
     scale: ScaleOption = PretrainScale.LAPTOP,
     direction: Annotated[str, typer.Option(help="forward or backward.")] = "forward",
     updates: Updates = 27_500,
+    horizon: Horizon = 0,
     decay_from: DecayFrom = 0,
     segment: Segment = 250,
     batch_size: Annotated[int, typer.Option(help="Rows, over all processes.")] = 16,
@@ -218,11 +223,7 @@ def pretrain_awd_lstm(
     from ulmfit_lib.training.pretraining import PretrainConfig
 
     config = PretrainConfig(
-        updates=updates,
-        segment=segment,
-        lr_max=lr,
-        horizon=max(updates, 27_500),
-        decay_from=decay_from or None,
+        **_length_and_rates(updates, horizon, decay_from, segment, lr),
         bfloat16=bfloat16,
         seed=seed,
         model=AWDLSTMConfig(
@@ -243,7 +244,7 @@ def pretrain_bert(
     licence: Licence,
     scale: ScaleOption = PretrainScale.LAPTOP,
     updates: Updates = 14_000,
-    horizon: Annotated[int, typer.Option(help="Steps to a rate of 0; 0: the updates.")] = 0,
+    horizon: Horizon = 0,
     decay_from: DecayFrom = 0,
     segment: Segment = 250,
     batch_size: Annotated[int, typer.Option(help="Sequences, over all processes.")] = 32,
@@ -251,6 +252,8 @@ def pretrain_bert(
     hidden_size: Annotated[int, typer.Option(help="A multiple of 64; BERT-base: 768.")] = 256,
     n_layers: Annotated[int, typer.Option(help="BERT-base: 12.")] = 4,
     lr: HighestRate = 1e-3,
+    warmup: Annotated[float, typer.Option(help="Share of the horizon; BERT: 0.01.")] = 0.05,
+    beta2: Annotated[float, typer.Option(help="Of Adam's squares; BERT: 0.999.")] = 0.98,
     mask_rates: Annotated[Rates, typer.Option(help="First, and at the horizon.")] = (0.3, 0.15),
     whole_words: Annotated[bool, typer.Option(help="Mask whole words.")] = False,
     start: Start = "counts",
@@ -266,11 +269,9 @@ def pretrain_bert(
     from ulmfit_lib.training.mlm_publication import EncoderKind
 
     config = MLMPretrainConfig(
-        updates=updates,
-        segment=segment,
-        lr_max=lr,
-        horizon=horizon or updates,
-        decay_from=decay_from or None,
+        **_length_and_rates(updates, horizon, decay_from, segment, lr),
+        warmup=warmup,
+        betas=(0.9, beta2),
         bfloat16=bfloat16,
         seed=seed,
         model=EncoderConfig.of_width(hidden_size, n_layers, length, dropout),
@@ -280,6 +281,19 @@ def pretrain_bert(
         first_rate=mask_rates[0],
     )
     _publish(EncoderKind(config), files, valid, test, licence, out)
+
+
+def _length_and_rates(
+    updates: int, horizon: int, decay_from: int, segment: int, lr: float
+) -> dict[str, Any]:
+    """How long a run is and how its rate goes, for the settings of either kind of run."""
+    return {
+        "updates": updates,
+        "segment": segment,
+        "lr_max": lr,
+        "horizon": horizon or updates,
+        "decay_from": decay_from or None,
+    }
 
 
 def _encoder_start(start: str) -> Any:
@@ -302,12 +316,16 @@ def _publish(
 
 
 def _command() -> list[str]:
-    """The command line that makes the model again, with its launcher on several processes."""
+    """The command line that makes the model again, with its launcher on several processes.
+
+    Without ``--multi_gpu`` accelerate starts a single process where there are not several GPUs;
+    with it, it starts ``--num_processes`` of them, on processors too.
+    """
     from ulmfit_lib.training.processes import process_count
 
     n = process_count()
-    start = ["python"] if n == 1 else ["accelerate", "launch", "--num_processes", str(n)]
-    return [*start, "-m", "ulmfit_lib", *sys.argv[1:]]
+    launcher = ["accelerate", "launch", "--multi_gpu", "--num_processes", str(n)]
+    return [*(["python"] if n == 1 else launcher), "-m", "ulmfit_lib", *sys.argv[1:]]
 
 
 @pretrain.command("measure")

@@ -2,11 +2,15 @@
 
 import json
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from ulmfit_lib.papers.transfer_experiment import MODELS
+from ulmfit_lib.models.encoder import encoder_card
+from ulmfit_lib.models.pretrained import model_card
+from ulmfit_lib.papers.transfer_experiment import DIRECTIONS, MODELS
 from ulmfit_lib.papers.transfer_summary import (
     LEVEL,
     LOSES,
@@ -15,9 +19,10 @@ from ulmfit_lib.papers.transfer_summary import (
     transfer_rows,
     write_transfer,
 )
-from ulmfit_lib.study.records import CellResult, RunRecord
+from ulmfit_lib.study.records import CellResult, RunRecord, load_record
 from ulmfit_lib.study.scale import Scale
 
+RUNS = Path(__file__).parents[2] / "book" / "runs"
 N = 400
 SHARES = {"tfidf": 0.6, "forward": 0.6, "backward": 0.4, "encoder": 0.9, "scratch": 0.5}
 
@@ -59,9 +64,24 @@ def verdicts(record, model):
 
 
 def test_verdicts_follow_the_intervals(record):
-    assert verdicts(record, "encoder") == {"tfidf": WINS, "encoder scratch/tuned": WINS}
-    assert verdicts(record, "forward") == {"tfidf": LEVEL, "forward scratch/tuned": WINS}
-    assert verdicts(record, "backward") == {"tfidf": LOSES, "forward scratch/tuned": LOSES}
+    encoder, forward, backward = map(partial(verdicts, record), ("encoder", "forward", "backward"))
+    assert (encoder["tfidf"], encoder["encoder scratch/tuned"]) == (WINS, WINS)
+    assert (forward["tfidf"], forward["forward scratch/tuned"]) == (LEVEL, WINS)
+    assert (backward["tfidf"], backward["forward scratch/tuned"]) == (LOSES, LOSES)
+
+
+def test_every_model_meets_the_others_read_in_the_same_way(record):
+    assert (
+        verdicts(record, "encoder").items()
+        >= {"forward/tuned": WINS, "backward/tuned": WINS}.items()
+    )
+    assert (
+        verdicts(record, "forward").items()
+        >= {"encoder/tuned": LOSES, "backward/tuned": WINS}.items()
+    )
+    for row in transfer_rows(record):
+        assert len(row.standings) == 4
+        assert f"{row.model}/{row.method}" not in {s.rival for s in row.standings}
 
 
 def test_each_model_has_its_rows_for_the_card(record):
@@ -78,6 +98,14 @@ def test_each_model_has_its_rows_for_the_card(record):
 def test_the_measure_of_cola_is_matthews_correlation(record):
     cola = replace(record, config={**record.config, "task": "cola"}, gold=(0,) * 200 + (1,) * 200)
     assert {row.metric for row in transfer_rows(cola)} == {"mcc"}
+
+
+def test_the_shipped_cards_hold_what_a_record_says():
+    rows = transfer_rows(load_record("transfer-cola-laptop", RUNS))
+    cards = [*(model_card(f"awd_lstm_{d}") for d in DIRECTIONS), encoder_card()]
+    for model, card in zip(MODELS, cards, strict=True):
+        stated = [row for row in card["transfer"] if row["task"] == "cola"]
+        assert stated and stated == card_rows(rows, model)
 
 
 def test_cards_gain_the_rows_and_keep_the_rest(record, tmp_path):

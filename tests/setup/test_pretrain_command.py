@@ -1,5 +1,6 @@
 """``pretrain`` from text files to models with cards, its two scales, and what it refuses."""
 
+import os
 import subprocess
 import sys
 
@@ -61,6 +62,8 @@ def test_text_files_become_a_language_model_and_it_is_measured_on_more(
     assert "segment 2/2" in done.output and "test: loss" in done.output
     card = model_card("awd_lstm_backward", tmp_path)
     assert set(card) >= COST | {"direction", "held_out", "limits", "hardware", "torch"}
+    assert card["passes"] == round(card["tokens_seen"] / card["corpus_tokens"], 2)
+    assert not {"pass", "passes", "encyclopaedia"} & set(card["limits"].split())
     assert card["convergence"] == {
         "from_update": 2,
         "to_update": 4,
@@ -108,6 +111,19 @@ def test_the_scale_paper_has_the_sizes_of_the_papers(monkeypatch):
     assert run.model == EncoderConfig(8192, 768, 12, 12, 3072, 512, 0.1)
     assert (run.packing.batch_size, run.packing.length, run.lr_max) == (256, 512, 1e-4)
     assert run.mask_rate(0) == run.mask_rate(run.horizon) == 0.15
+    # Devlin et al. 2019, appendix A.2: a rise over the first 10,000 steps, then to 0; Adam's betas
+    assert run.lr(10_000) == pytest.approx(1e-4) and run.lr(5_000) == pytest.approx(5e-5)
+    assert run.lr(run.updates) == 0 and run.betas == (0.9, 0.999)
+
+
+@pytest.mark.parametrize("kind", ["awd-lstm", "bert"])
+def test_the_rate_falls_to_zero_at_the_horizon_which_is_the_end_where_none_is_given(
+    monkeypatch, kind
+):
+    short = config_of(monkeypatch, kind, "--updates", "1000")
+    assert short.horizon == 1000 and short.lr(999) < 0.01 * short.lr_max
+    first = config_of(monkeypatch, kind, "--updates", "1000", "--horizon", "4000")
+    assert first.horizon == 4000 and first.lr(999) > 0.7 * first.lr_max
 
 
 @pytest.mark.parametrize("last", [False, True])
@@ -147,18 +163,21 @@ def test_a_checkpoint_of_another_configuration_is_refused(monkeypatch, arguments
         raise invoke(arguments(kind, "--lr", "0.5"), monkeypatch).exception
 
 
-def test_two_processes_write_one_model_and_its_card_says_so(tmp_path, arguments):
-    launch = ["torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    given = arguments("bert")
+def test_two_processes_write_one_model_and_its_card_has_the_command_that_starts_them(
+    tmp_path, arguments
+):
+    command = ["accelerate", "launch", "--multi_gpu", "--num_processes", "2"]
+    command += ["-m", "ulmfit_lib", *arguments("bert")]
+    launcher = ["-m", "accelerate.commands.launch"]  # what the script "accelerate launch" runs
     done = subprocess.run(
-        [sys.executable, "-m", *launch, "-m", "ulmfit_lib", *given],
+        [sys.executable, *launcher, *command[2:]],
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, done.stderr
     card = encoder_card(tmp_path / "bert")
-    assert card["command"][:4] == ["accelerate", "launch", "--num_processes", "2"]
-    assert card["command"][4:] == ["-m", "ulmfit_lib", *given]
+    assert card["command"] == command
     assert card["hardware"].startswith("2 processes, each: ")
     assert card["tokens_seen"] == card["history"][-1]["tokens"]
     assert done.stdout.count("segment 2/2") == 1

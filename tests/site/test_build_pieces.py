@@ -722,6 +722,10 @@ EVIDENCE = """# Evidence
 ```{transfer-table} transfer-toy
 ```
 
+```{arm-differences} toy toy
+tuned_arm − plain
+```
+
 ```{shipped-models}
 ```
 
@@ -806,9 +810,11 @@ class TestEvidence:
         )
         assert "classifier train seen seen" in words and "Seeds 0, 1, 2, 3" in words
         assert "tuned_arm 4 80." in words and "There is no record gone yet" in words
+        assert "tuned_arm − plain +10.0 [+10.0, +10.0], 4 seeds +10.0 [" in words
         assert "10 labels a class 50 labels a class TF-IDF, logistic regression 70." in words
         assert "Encoder from random weights, frozen 70." in words
         assert "AWD-LSTM, forward, frozen" in words and "against TF-IDF" in words
+        assert "Encoder, against AWD-LSTM, backward" in words
         assert "AWD-LSTM, backward Encoder Parameters 3.5 million 3.5 million" in words
         assert "What is" in words and "tex-chtml-full.js" in html
         assert scan(evidence.html) == []
@@ -818,6 +824,7 @@ class TestEvidence:
             "```{claims-table} nobody\n```": "has no claim in the ledger",
             "```{run-record} gone\n```": "no run record at",
             "```{transfer-table} gone\n```": "transfer-table: no run record at",
+            "```{arm-differences} toy\ntuned_arm − x\n```": "has no arm 'x', only",
             "```{quiz} gone\n```": "gone.yml",
         }
         (evidence.book / "index.md").write_text("# Book\n\n" + "\n\n".join(complaints))

@@ -6,8 +6,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
-from ulmfit_lib.models.encoder import EncoderConfig, encoder_card, load_encoder
+from ulmfit_lib.models.encoder import (
+    EncoderConfig,
+    MaskedPositionsModel,
+    build_encoder,
+    encoder_card,
+    load_encoder,
+)
 from ulmfit_lib.text.masking import MaskingConfig, MaskingVocabulary
 from ulmfit_lib.text.packing import PackConfig
 from ulmfit_lib.text.token_files import TokenFile
@@ -105,6 +112,27 @@ def test_the_rate_of_masking_falls_over_the_horizon():
         CONFIG, horizon=100, updates=60, segment=60, masking=MaskingConfig(0.1), first_rate=0.5
     )
     assert [config.mask_rate(t) for t in (0, 50, 100)] == pytest.approx([0.5, 0.3, 0.1])
+
+
+def test_the_mean_rate_of_masking_is_that_of_all_steps():
+    config = replace(
+        CONFIG, horizon=100, updates=60, segment=60, masking=MaskingConfig(0.1), first_rate=0.5
+    )
+    rates = [config.mask_rate(t) for t in range(config.updates)]
+    assert config.mean_mask_rate == pytest.approx(np.mean(rates))
+
+
+def test_what_is_multiplied_is_what_torch_counts_with_the_head_at_masked_places():
+    sizes, rate = EncoderConfig.of_width(128, 2, 16, 0.0), 0.25
+    kind = EncoderKind(replace(CONFIG, model=sizes, first_rate=rate, masking=MaskingConfig(rate)))
+    model, ids = build_encoder(sizes), torch.full((8, 16), 300)
+    places = torch.arange(round(rate * ids.numel()))
+    counter = FlopCounterMode(display=False)
+    with torch.no_grad(), counter:
+        MaskedPositionsModel(model)(ids, places)
+    counts = counter.get_flop_counts()["Global"]
+    products = sum(n for op, n in counts.items() if "addmm" in str(op))
+    assert 2 * kind.multiplied(model) * ids.numel() == pytest.approx(products, rel=0.02)
 
 
 def test_impossible_runs_are_refused(tmp_path):

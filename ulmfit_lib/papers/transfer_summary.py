@@ -49,12 +49,13 @@ class TransferRow:
     per_class: int  # labelled examples of each class
     metric: str  # accuracy or mcc
     score: Summary  # over the seeds
-    standings: tuple[Standing, ...]  # against TF-IDF and, where it was run, random weights
+    standings: tuple[Standing, ...]  # against TF-IDF, random weights and the other models
 
 
 def transfer_rows(record: RunRecord) -> list[TransferRow]:
-    """Every model of ``record`` against TF-IDF and against its own network from random weights.
+    """Every model of ``record`` against its rivals.
 
+    They are TF-IDF, its own network from random weights, and the other models read in the same way.
     A backward model's network from random weights is the forward one's: no
     direction is better before training. Introduced in the chapter *How to
     fine-tune BERT*.
@@ -78,7 +79,8 @@ def _row(record: RunRecord, model: str, method: str, per_class: int) -> Transfer
     task = str(record.config["task"])
     metric, arm = METRIC.get(task, "accuracy"), f"{model}/{method}/{per_class}"
     network = "forward" if model in DIRECTIONS else model
-    rivals = (TFIDF, f"{network} scratch/{method}")
+    others = [f"{other}/{method}" for other in MODELS if other != model]
+    rivals = (TFIDF, f"{network} scratch/{method}", *others)
     standings = tuple(
         Standing(rival, arm_difference(record, arm, f"{rival}/{per_class}", metric))
         for rival in rivals

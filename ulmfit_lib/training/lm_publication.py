@@ -19,8 +19,8 @@ from ulmfit_lib.training.publication import ModelKind
 from ulmfit_lib.training.segments import Progress
 
 LIMITS = (
-    "English encyclopaedia text only, read for less than one pass; facts it seems to state are "
-    "not reliable, and it repeats the biases of its text."
+    "It knows no text but its own, whose language, subjects and biases it repeats; facts that it "
+    "seems to state are not reliable."
 )
 
 

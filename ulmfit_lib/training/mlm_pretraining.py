@@ -54,6 +54,11 @@ class MLMPretrainConfig(RunConfig):
         done = min(1.0, t / self.horizon)
         return self.first_rate + done * (self.masking.rate - self.first_rate)
 
+    @property
+    def mean_mask_rate(self) -> float:
+        """The rate of masking, on average over the steps of the run; it falls along a line."""
+        return (self.mask_rate(0) + self.mask_rate(self.updates - 1)) / 2
+
 
 def pretrain_encoder(
     config: MLMPretrainConfig,

@@ -23,8 +23,8 @@ from ulmfit_lib.training.publication import ModelKind
 from ulmfit_lib.training.segments import Progress
 
 LIMITS = (
-    "English encyclopaedia text only; no sentence pairs were seen, so the second segment means "
-    "nothing before fine-tuning. It repeats the biases of its text."
+    "It knows no text but its own, whose language, subjects and biases it repeats. No sentence "
+    "pairs were seen, so the second segment means nothing before fine-tuning."
 )
 
 
@@ -62,6 +62,12 @@ class EncoderKind(ModelKind[BertForMaskedLM]):
     def measure(self, model: BertForMaskedLM, text: TokenFile) -> dict[str, Any]:
         """Loss and accuracy of ``model`` at masked places of ``text``."""
         return encoder_row(model, text, self.config.packing.length, self.vocabulary)
+
+    def multiplied(self, model: BertForMaskedLM) -> float:
+        """All but the embeddings; the MLM head, its word vectors too, at masked places only."""
+        body = sum(p.numel() for p in model.bert.encoder.parameters())
+        head = sum(p.numel() for p in model.cls.parameters())
+        return body + self.config.mean_mask_rate * head
 
     def save(self, model: BertForMaskedLM, card: dict[str, Any], folder: Path) -> Path:
         """Write ``model`` and ``card`` to ``bert`` in ``folder``; returns its path."""

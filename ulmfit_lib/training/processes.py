@@ -2,9 +2,9 @@
 
 Every process reads the same batches and keeps its share of the rows, so the
 run has the batches, and up to rounding the losses, that it has on one
-process. Start it with ``accelerate launch`` (GPUs) or ``torchrun`` (CPUs
-too); fastai's ``distrib_ctx`` does the rest. Introduced in the chapter *Text
-and language models*.
+process. Start it with ``accelerate launch --multi_gpu`` or ``torchrun``, on
+GPUs or processors; fastai's ``distrib_ctx`` does the rest. Introduced in the
+chapter *Text and language models*.
 """
 
 from __future__ import annotations

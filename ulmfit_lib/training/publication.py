@@ -31,8 +31,8 @@ from ulmfit_lib.training.run_cost import run_cost
 from ulmfit_lib.training.segments import Progress, RunConfig
 
 INTENDED_USE = (
-    "Starting point for the book's experiments and exercises: small enough to tune on two "
-    "processor cores. Not a text generator for readers other than those who study it."
+    "Starting point for the book's experiments and exercises. Not a text generator for readers "
+    "other than those who study it."
 )
 Model = TypeVar("Model", bound=nn.Module)
 
@@ -70,6 +70,10 @@ class ModelKind(ABC, Generic[Model]):
     @abstractmethod
     def measure(self, model: Model, text: TokenFile) -> dict[str, Any]:
         """How good ``model`` is on a held-out ``text``, as a card holds it."""
+
+    def multiplied(self, model: Model) -> float:
+        """Parameters of ``model`` that a token is multiplied with, on average over the run."""
+        return sum(p.numel() for p in model.parameters())
 
     @abstractmethod
     def save(self, model: Model, card: dict[str, Any], folder: Path) -> Path:
@@ -181,10 +185,9 @@ def publish(
     """
     check_finished(kind.config, progress)
     held_out = {name: text for name, text in texts.items() if name != "train"}
-    parameters = sum(p.numel() for p in model.parameters())
     card = {
         **run_facts(kind.config, progress, texts["train"], licence, command),
-        **run_cost(progress, parameters, kind.config.bfloat16),
+        **run_cost(progress, kind.multiplied(model), kind.config.bfloat16),
         "held_out": {name: kind.measure(model, text) for name, text in held_out.items()},
         **kind.facts,
     }
@@ -233,6 +236,7 @@ def run_facts(
         "commit": _commit(),
         "config": asdict(config),
         "tokens_seen": progress.tokens,
+        "passes": round(progress.tokens / len(train.tokens), 2),
         "training_seconds": round(progress.seconds),
         "history": progress.history,
         "hardware": _hardware(),

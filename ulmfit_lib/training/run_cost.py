@@ -24,7 +24,7 @@ PEAK_SIZES = {"cpu": 1024, "cuda": 8192}  # rows and columns of the timed matric
 SECONDS_PER_HOUR = 3600
 
 
-def run_cost(progress: Progress, parameters: int, bfloat16: bool) -> dict[str, Any]:
+def run_cost(progress: Progress, parameters: float, bfloat16: bool) -> dict[str, Any]:
     """Throughput, utilisation, energy and convergence of a finished run, as a card holds them.
 
     Called in the run's own process: it takes the device, the threads and the
@@ -33,7 +33,8 @@ def run_cost(progress: Progress, parameters: int, bfloat16: bool) -> dict[str, A
 
     Args:
         progress: the run's record.
-        parameters: numbers of the model, shared ones counted once.
+        parameters: numbers of the model that a token meets on average, as
+            :func:`utilisation` takes them.
         bfloat16: whether the run's matrix products were in bfloat16.
     """
     rate = tokens_per_second(progress)
@@ -53,19 +54,20 @@ def tokens_per_second(progress: Progress) -> float:
     return round(progress.tokens / max(progress.seconds, 1e-9), 1)
 
 
-def utilisation(rate: float, parameters: int, peak: float) -> dict[str, float]:
+def utilisation(rate: float, parameters: float, peak: float) -> dict[str, float]:
     """The share of the machine's peak that the run's matrix products amount to.
 
     Six operations a parameter and token: two forward, four backward (Kaplan et
     al. 2020, section 2.1). Left out are attention between positions, the
     optimizer, softmax, dropout and element-wise work, so the machine did more.
-    Counted though never multiplied are the biases, embeddings that only a
-    table is read for (an encoder's positions), and an MLM head at places that
-    are not masked, so an encoder did less.
+    Counted though never multiplied are the biases.
 
     Args:
         rate: tokens per second, over all processes.
-        parameters: numbers of the model.
+        parameters: numbers of the model's matrices, weighted with the share of
+            tokens that they are multiplied with. An encoder's MLM head, the
+            tied word vectors in it, meets masked tokens only, and a table
+            that rows are merely read from counts nothing.
         peak: of all processes together, in operations per second.
     """
     achieved = 6.0 * parameters * rate

@@ -14,7 +14,7 @@ from sphinx.config import Config
 
 from book_build import docstrings, stamp
 from book_build.chapters import ChapterCard, ChapterStatus, QuizBlock, Versions
-from book_build.evidence import ClaimsTable, RunRecordSummary
+from book_build.evidence import ArmDifferences, ClaimsTable, RunRecordSummary
 from book_build.execution import kernel_environment
 from book_build.layout import Layout
 from book_build.mathjax import copy_mathjax, notice_formulas
@@ -31,6 +31,7 @@ DIRECTIVES = {
     "notation-table": NotationTable,
     "claims-table": ClaimsTable,
     "run-record": RunRecordSummary,
+    "arm-differences": ArmDifferences,
     "shipped-models": ShippedModels,
     "transfer-table": TransferTable,
     "transfer-verdicts": TransferVerdicts,

@@ -114,6 +114,40 @@ class RunRecordSummary(BookDirective):
         return self.table(["Arm", "Seeds", f"{metric}, % [95 % interval]"], rows)
 
 
+class ArmDifferences(BookDirective):
+    """``{arm-differences} RECORD ...``: differences in accuracy, a line ``ARM − ARM`` each.
+
+    One column per record, with intervals over seeds and test examples.
+    """
+
+    required_arguments = 1
+    final_argument_whitespace = True
+    has_content = True
+
+    def run(self) -> list[nodes.Node]:
+        """One row per line of the content."""
+        from ulmfit_lib.study.records import load_record
+
+        paths = [self.layout.book / "runs" / f"{name}.json" for name in self.arguments[0].split()]
+        for path in paths:
+            self.depends_on(path)
+        try:
+            records = [load_record(path.stem, path.parent) for path in paths]
+            rows = [[f"`{pair}`", *_differences(records, pair)] for pair in self.content]
+        except (FileNotFoundError, ValueError) as error:
+            raise self.error(f"arm-differences: {error}") from error
+        heads = ["", *(f"`{path.stem}`" for path in paths)]
+        return [self.table(heads, rows, widths=[4] + [3] * len(paths))]
+
+
+def _differences(records: Sequence[RunRecord], pair: str) -> list[str]:
+    from ulmfit_lib.study.comparisons import arm_difference
+
+    first, _, second = pair.partition(" − ")
+    found = [arm_difference(record, first, second) for record in records]
+    return [f"{d.text(sign=True)}, {d.n} seeds" for d in found]
+
+
 def plain(text: str) -> str:
     """``text`` as Markdown that shows every character as it is."""
     return _MARKUP.sub(r"\\\1", text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ ARM_NAMES = {
     "forward scratch": "AWD-LSTM from random weights",
     "encoder scratch": "Encoder from random weights",
 }
+ARMS = {"awd_lstm_forward": "forward", "awd_lstm_backward": "backward", "bert": "encoder"}
 READINGS = {"probe": "frozen", "tuned": "tuned"}
 
 
@@ -71,15 +73,37 @@ class TransferVerdicts(BookDirective):
     """``{transfer-verdicts}``: where each model wins against its rivals, and where it does not."""
 
     def run(self) -> list[nodes.Node]:
+        """A table against TF-IDF and random weights, and one of the models against each other."""
+        cards = _cards(self)
+        return [self._against_rivals(cards), self._against_each_other(cards)]
+
+    def _against_rivals(self, cards: Sequence[Mapping[str, Any]]) -> nodes.table:
         """One row per model and reading, one column per rival."""
-        rows = []
-        for card in _cards(self):
-            for method, reading in READINGS.items():
-                found = [row for row in card["transfer"] if row["reading"] == method]
-                name = f"{NAMES[card['name']]}, {reading}"
-                rows.append([name, verdicts(found, "scratch"), verdicts(found, "tfidf")])
+        rows = [
+            [
+                f"{NAMES[card['name']]}, {reading}",
+                *(_standing(card, method, rival) for rival in ("scratch", "tfidf")),
+            ]
+            for card in cards
+            for method, reading in READINGS.items()
+        ]
         heads = ["", "against its network from random weights", "against TF-IDF"]
-        return [self.table(heads, rows, widths=[2, 4, 4])]
+        return self.table(heads, rows, widths=[2, 4, 4])
+
+    def _against_each_other(self, cards: Sequence[Mapping[str, Any]]) -> nodes.table:
+        """One row per pair of models, one column per reading."""
+        rows = [
+            [
+                f"{NAMES[card['name']]}, against {NAMES[other['name']]}",
+                *(_standing(card, method, f"{ARMS[other['name']]}/") for method in READINGS),
+            ]
+            for other, card in itertools.combinations(cards, 2)
+        ]
+        return self.table(["", *READINGS.values()], rows, widths=[2, 4, 4])
+
+
+def _standing(card: Mapping[str, Any], method: str, rival: str) -> str:
+    return verdicts([row for row in card["transfer"] if row["reading"] == method], rival)
 
 
 def _cards(directive: BookDirective) -> list[Mapping[str, Any]]:
@@ -130,6 +154,9 @@ def _facts(card: Mapping[str, Any], folder: Any) -> dict[str, str]:
         "On disk": size(_file(card, folder).stat().st_size),
         "Text read": f"{tokens / 1e6:.0f} million tokens, {tokens / card['corpus_tokens']:.2f} "
         f"passes over {card['corpus_words'] / 1e6:.1f} million words",
+        "Corpus, SHA-256": f"`{card['corpus'][:16]}`",
+        "Runs": "; then ".join(map(_updates, made)),
+        "Command": _where(card),
         "Wikipedia, test": _loss(held_out["test"]),
         "WikiText-2, test": _loss(held_out["wikitext-2-test"]),
         "Still falling": f"{fall['fall_in_nats']:.3f} nats, updates {fall['from_update']:,} to "
@@ -153,7 +180,27 @@ def _file(card: Mapping[str, Any], folder: Any) -> Any:
 
 def _utilisation(card: Mapping[str, Any]) -> str:
     found = card.get("utilisation")
-    return f"{100 * found['share']:.0f} % of its matrix products" if found else "not measured"
+    if not found:
+        return "not measured"
+    note = f" ({found['peak_note']})" if "peak_note" in found else ""
+    return f"{100 * found['share']:.0f} % of its matrix products{note}"
+
+
+def _updates(run: Mapping[str, Any]) -> str:
+    config = run["config"]
+    said = f"{config['updates']:,} updates, seed {config['seed']}"
+    if "first_rate" not in config:
+        return said
+    last, horizon = config["masking"]["rate"], config["horizon"]
+    rates = f"{100 * config['first_rate']:.0f} % of tokens masked, falling to {100 * last:.0f} %"
+    return f"{said}, {rates} at update {horizon:,}"
+
+
+def _where(card: Mapping[str, Any]) -> str:
+    """The card's own path below the weights; a note where the command is not as it was typed."""
+    path = f"{card['name']}.json" if card["name"] != "bert" else "bert/model.json"
+    notes = [run["command_note"] for run in runs(card) if "command_note" in run]
+    return "; ".join([f"in the card, `weights/{path}`", *notes])
 
 
 def _loss(row: Mapping[str, Any]) -> str:
