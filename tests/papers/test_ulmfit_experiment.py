@@ -106,10 +106,12 @@ def test_every_arm_of_a_claim_gets_all_seeds() -> None:
     study = UlmfitStudy.__new__(UlmfitStudy)
     study.size = LAPTOP
     runs = {name: study.seeds_of(name) for name in arms(LAPTOP)}
-    claims = [claim for claim in load_claims() if claim.record == "ulmfit-laptop"]
+    claims = [claim for claim in load_claims() if claim.paper == "ulmfit"]
     needed = {arm for claim in claims for arm in runs if repr(arm) in repr(claim.rule)}
-    assert len(needed) >= 10 and {runs[arm] for arm in needed} == {LAPTOP.seeds}
-    assert {runs["classifier=freez"], runs["lm=full"], runs["supervised/5"]} == {3}
+    assert {"bpt3c=carried", "bpt3c=detached"} <= needed and len(needed) >= 12
+    needed |= {"classifier=from scratch", *(f"supervised/{n}" for n in LAPTOP.per_class)}
+    assert {runs[arm] for arm in needed} == {LAPTOP.seeds}
+    assert {runs["classifier=freez"], runs["lm=full"]} == {LAPTOP.ablation_seeds}
 
 
 def test_short_text_is_read_more_often() -> None:
