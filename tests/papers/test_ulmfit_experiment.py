@@ -29,7 +29,7 @@ from ulmfit_lib.papers.ulmfit_experiment import (
 from ulmfit_lib.study.claims import load_claims
 from ulmfit_lib.study.records import EVALUATION
 from ulmfit_lib.study.scale import Scale
-from ulmfit_lib.study.task_study import LabelledTexts
+from ulmfit_lib.study.task_study import DEFAULT_TASK, LabelledTexts
 from ulmfit_lib.text.corpus import Corpus, Split
 from ulmfit_lib.text.tokenizer import load_tokenizer
 
@@ -178,6 +178,14 @@ def test_only_the_evaluation_touches_the_test_split(study: UlmfitStudy) -> None:
         tuned = [t for t in touched if t.stage == "LM fine-tuning"]
         assert all(not t.labels for t in tuned)
         assert bool(tuned) == (arm.start in ("task text only", "supervised", "semi-supervised"))
+
+
+def test_learning_rates_were_chosen_on_the_default_task_alone(task: Corpus) -> None:
+    for name, chosen in ((DEFAULT_TASK, True), ("trec6", False)):
+        named = replace(task, name=name)
+        study = UlmfitStudy(named, ["a text"], SMOKE, load_tokenizer(), load_model=tiny_model)
+        stages = {touched.stage for touched in study.stages(Arm(2, "semi-supervised"))}
+        assert ("choice of learning rates" in stages) == chosen
 
 
 def test_a_task_without_labels_is_refused(task: Corpus) -> None:

@@ -40,6 +40,7 @@ from ulmfit_lib.study.records import Touched
 from ulmfit_lib.study.scale import Scale, pick
 from ulmfit_lib.study.seeds import derive, seed_everything
 from ulmfit_lib.study.task_study import (
+    DEFAULT_TASK,
     Curves,
     LabelledTexts,
     StudyArm,
@@ -281,7 +282,8 @@ class UlmfitStudy(TaskStudy[Arm]):
         stages = [Touched("LM fine-tuning", "train", True, False)] if tuned else []
         stages.append(Touched("classifier", "train", True, True))
         if arm.start not in BASELINES:
-            stages.append(Touched("choice of learning rates", "valid", True, True))
+            if self.task.name == DEFAULT_TASK:  # elsewhere they are taken over as they are
+                stages.append(Touched("choice of learning rates", "valid", True, True))
             if self._has_curve(arm):
                 stages.append(Touched("error by epoch", "valid", True, True))
         return tuple(stages)
