@@ -120,10 +120,10 @@ def text_classifier_learner(
 ) -> TextLearner:
     """fastai's function of this name, on the book's AWD-LSTM.
 
-    Five layer groups, so that ``slice(lr / 2.6**4, lr)`` is the paper's rule; frozen up to the head,
-    as fastai returns it (recipe: :class:`TextLearner`). ``learn.export`` would pickle: keep the
-    model with :func:`ulmfit_lib.models.classifier_folder.save_classifier`. Introduced in the
-    chapter *ULMFiT*.
+    Five layer groups, so that ``slice(lr / 2.6**4, lr)`` is the paper's rule; frozen up to the
+    head, as in fastai (recipe: :class:`TextLearner`). ``learn.export`` would pickle: keep the model
+    with :func:`ulmfit_lib.models.classifier_folder.save_classifier`. Introduced in the chapter
+    *ULMFiT*.
 
     Args:
         train: texts and the names of their classes.
