@@ -390,7 +390,9 @@ def fit(
     file: Annotated[Path, typer.Argument(help="Examples: .csv, .tsv, .jsonl or .json (.gz, .xz).")],
     text: Annotated[str, typer.Option(help="Column of the texts.")],
     label: Annotated[str, typer.Option(help="Column of the classes; may be empty in some rows.")],
-    out: Annotated[Path, typer.Option(help="Folder to write: model, labels, card.")],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder to write; for data.csv data-classifier.")
+    ] = None,
     both: Annotated[bool, typer.Option("--both", help="Average both directions.")] = False,
     encoding: Annotated[str, typer.Option(help="Of the file, if not UTF-8.")] = "",
     drop_rare: Annotated[bool, typer.Option("--drop-rare", help="Leave rare classes out.")] = False,
@@ -402,12 +404,13 @@ def fit(
     """Fine-tune a text classifier on your own table, and say how good it is."""
     from ulmfit_lib.papers.ulmfit_application import FitConfig, fit_file
 
+    folder = out or Path(f"{file.name.split('.')[0]}-classifier")
     config = FitConfig(both_directions=both, updates=updates, lm_tokens=lm_tokens, seed=seed)
     fitted = fit_file(
-        file, text, label, out, config, encoding or None, drop_rare, overwrite, typer.echo
+        file, text, label, folder, config, encoding or None, drop_rare, overwrite, typer.echo
     )
     typer.echo(f"\n{fitted.report.text()}\n")
-    typer.echo(f'saved in {out}: python -m ulmfit_lib predict {out} "a text"')
+    typer.echo(f'saved in {folder}: python -m ulmfit_lib predict {folder} "a text"')
 
 
 @app.command()

@@ -225,6 +225,19 @@ def test_fit_and_predict_on_the_command_line(
     assert said.startswith("23 answers in ") and len((folder / "a").read_text().splitlines()) == 23
 
 
+def test_without_a_folder_the_classifier_is_named_after_the_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(application, "FitConfig", lambda **_: QUICK)
+    monkeypatch.chdir(tmp_path)
+    file = table(tmp_path)
+    arguments = ["fit", str(file), "--text", "review", "--label", "verdict"]
+    assert f"saved in {file.stem}-classifier" in shown(*arguments)
+    assert load_classifier(tmp_path / f"{file.stem}-classifier").label_names == ("bad", "good")
+    again = CliRunner().invoke(command_line.app, arguments)
+    assert isinstance(again.exception, ClassifierFolderError)
+
+
 def test_mistakes_are_explained_in_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -29,7 +29,7 @@ from ulmfit_lib.papers.ulmfit_experiment import (
 from ulmfit_lib.study.claims import load_claims
 from ulmfit_lib.study.records import EVALUATION
 from ulmfit_lib.study.scale import Scale
-from ulmfit_lib.study.task_study import LabelledTexts
+from ulmfit_lib.study.task_study import DEFAULT_TASK, LabelledTexts
 from ulmfit_lib.text.corpus import Corpus, Split
 from ulmfit_lib.text.tokenizer import load_tokenizer
 
@@ -106,10 +106,12 @@ def test_every_arm_of_a_claim_gets_all_seeds() -> None:
     study = UlmfitStudy.__new__(UlmfitStudy)
     study.size = LAPTOP
     runs = {name: study.seeds_of(name) for name in arms(LAPTOP)}
-    claims = [claim for claim in load_claims() if claim.record == "ulmfit-laptop"]
+    claims = [claim for claim in load_claims() if claim.paper == "ulmfit"]
     needed = {arm for claim in claims for arm in runs if repr(arm) in repr(claim.rule)}
-    assert len(needed) >= 10 and {runs[arm] for arm in needed} == {LAPTOP.seeds}
-    assert {runs["classifier=freez"], runs["lm=full"], runs["supervised/5"]} == {3}
+    assert {"bpt3c=carried", "bpt3c=detached"} <= needed and len(needed) >= 12
+    needed |= {"classifier=from scratch", *(f"supervised/{n}" for n in LAPTOP.per_class)}
+    assert {runs[arm] for arm in needed} == {LAPTOP.seeds}
+    assert {runs["classifier=freez"], runs["lm=full"]} == {LAPTOP.ablation_seeds}
 
 
 def test_short_text_is_read_more_often() -> None:
@@ -176,6 +178,14 @@ def test_only_the_evaluation_touches_the_test_split(study: UlmfitStudy) -> None:
         tuned = [t for t in touched if t.stage == "LM fine-tuning"]
         assert all(not t.labels for t in tuned)
         assert bool(tuned) == (arm.start in ("task text only", "supervised", "semi-supervised"))
+
+
+def test_learning_rates_were_chosen_on_the_default_task_alone(task: Corpus) -> None:
+    for name, chosen in ((DEFAULT_TASK, True), ("trec6", False)):
+        named = replace(task, name=name)
+        study = UlmfitStudy(named, ["a text"], SMOKE, load_tokenizer(), load_model=tiny_model)
+        stages = {touched.stage for touched in study.stages(Arm(2, "semi-supervised"))}
+        assert ("choice of learning rates" in stages) == chosen
 
 
 def test_a_task_without_labels_is_refused(task: Corpus) -> None:

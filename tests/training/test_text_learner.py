@@ -94,6 +94,14 @@ def test_a_class_without_training_texts_is_named() -> None:
         TextDataLoaders((TEXTS, LABELS), (["x"], ["odd"]), TOKENIZER)
 
 
+def test_an_encoder_of_another_vocabulary_is_refused() -> None:
+    encoder = AWDLSTM(AWDLSTMConfig(60_000, 2, 2, 1))
+    with pytest.raises(
+        ValueError, match=r"tokenizer has 8,192 tokens, encoder 60,000 .*tokenizer="
+    ):
+        text_classifier_learner((TEXTS, LABELS), (TEXTS, LABELS), encoder=encoder)
+
+
 def test_the_encoder_given_stays_as_it_was() -> None:
     encoder = AWDLSTM(AWDLSTMConfig(TOKENIZER.get_vocab_size(), 8, 12, 3))
     learn = text_classifier_learner(

@@ -40,6 +40,7 @@ from ulmfit_lib.study.records import Touched
 from ulmfit_lib.study.scale import Scale, pick
 from ulmfit_lib.study.seeds import derive, seed_everything
 from ulmfit_lib.study.task_study import (
+    DEFAULT_TASK,
     Curves,
     LabelledTexts,
     StudyArm,
@@ -71,8 +72,10 @@ MOST_LM_EPOCHS = 20  # however short the text
 LONG_TEXT = 40  # tokens, on average: more than a sentence
 N_STAGES = 5  # of gradual unfreezing, one per layer group
 BY_EPOCH = ("full", FULL_RECIPE)  # whose error on held-out text is kept after every epoch
-# Ablations that a claim needs; the others get fewer seeds.
-CLAIMED = frozenset(f"classifier={name}" for name in (*BY_EPOCH, "last", "chain-thaw"))
+# Rows of the paper's Table 7 with all seeds: those of a claim, and training from scratch.
+CLAIMED = frozenset(
+    f"classifier={name}" for name in (*BY_EPOCH, "last", "chain-thaw", "from scratch")
+)
 
 
 @dataclass(frozen=True)
@@ -249,14 +252,13 @@ class UlmfitStudy(TaskStudy[Arm]):
         self.valid = encode(tokenizer, held_out.texts), held_out.labels
 
     def seeds_of(self, name: str) -> int:
-        """All seeds for an arm that a claim needs, fewer for the others.
+        """All seeds, but fewer for the language model's ablations and Table 7's unclaimed rows.
 
         Args:
             name: one of :func:`arms`.
         """
-        ablation = name.startswith(("supervised/", "lm=", "classifier=", "bpt3c="))
-        claimed = not ablation or name in CLAIMED
-        return self.size.seeds if claimed else self.size.ablation_seeds
+        ablation = name.startswith(("lm=", "classifier=")) and name not in CLAIMED
+        return self.size.ablation_seeds if ablation else self.size.seeds
 
     def answer(self, arm: Arm, shown: LabelledTexts, seed: int) -> tuple[Sequence[int], Curves]:
         """Train ``arm`` and classify the test set.
@@ -280,7 +282,8 @@ class UlmfitStudy(TaskStudy[Arm]):
         stages = [Touched("LM fine-tuning", "train", True, False)] if tuned else []
         stages.append(Touched("classifier", "train", True, True))
         if arm.start not in BASELINES:
-            stages.append(Touched("choice of learning rates", "valid", True, True))
+            if self.task.name == DEFAULT_TASK:  # elsewhere they are taken over as they are
+                stages.append(Touched("choice of learning rates", "valid", True, True))
             if self._has_curve(arm):
                 stages.append(Touched("error by epoch", "valid", True, True))
         return tuple(stages)

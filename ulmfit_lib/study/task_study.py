@@ -201,10 +201,11 @@ def measurable(task: Corpus) -> Corpus:
 
 
 def unlabelled_texts(task: Corpus) -> tuple[str, ...]:
-    """Text for a language model: the task's own, without labels, never its test split.
+    """Text for a language model: the task's own, without labels, and no row of its test split.
 
-    For ``pydocs-roles`` the paragraphs of the same files' training part, of
-    which its sentences are a sample. Introduced in the chapter *FitLaM*.
+    Some sets hold copies of test texts among their training texts; those stay
+    in. For ``pydocs-roles`` the paragraphs of the same files' training part,
+    of which its sentences are a sample. Introduced in the chapter *FitLaM*.
     """
     source = load("pydocs") if task.name == "pydocs-roles" else task
     texts = source.splits["train"].texts

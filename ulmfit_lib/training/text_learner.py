@@ -120,11 +120,10 @@ def text_classifier_learner(
 ) -> TextLearner:
     """fastai's function of this name, on the book's AWD-LSTM.
 
-    Five layer groups, so that ``slice(lr / 2.6**4, lr)`` is the paper's rule;
-    frozen up to the head, as fastai returns it (its recipe is shown at
-    :class:`TextLearner`). ``learn.export`` would pickle: keep the model with
-    :func:`ulmfit_lib.models.classifier_folder.save_classifier`. Introduced in
-    the chapter *ULMFiT*.
+    Five layer groups, so that ``slice(lr / 2.6**4, lr)`` is the paper's rule; frozen up to the
+    head, as in fastai (recipe: :class:`TextLearner`). ``learn.export`` would pickle: keep the model
+    with :func:`ulmfit_lib.models.classifier_folder.save_classifier`. Introduced in the chapter
+    *ULMFiT*.
 
     Args:
         train: texts and the names of their classes.
@@ -132,24 +131,35 @@ def text_classifier_learner(
         direction: how the encoder reads.
         drop_mult: factor of the paper's dropouts, 0.5 in fastai.
         encoder: tuned on the task's text, best; by default the shipped one.
-        tokenizer: the encoder's vocabulary; by default the shipped one.
+        tokenizer: the encoder's vocabulary; by default the shipped encoder's.
         batches: as :class:`TextDataLoaders` takes it.
         head: pooling, BPT3C, head.
         device: where model and batches go.
         **settings: whatever else fastai's ``Learner`` takes.
 
     Raises:
-        ValueError: as :class:`TextDataLoaders`, or an unknown ``direction``.
+        ValueError: as :class:`TextDataLoaders`, unknown ``direction``, foreign ``tokenizer``.
     """
     tokenizer = tokenizer if tokenizer is not None else load_tokenizer()
-    dls = TextDataLoaders(train, valid, tokenizer, direction, batches, device)
     encoder = encoder if encoder is not None else load_language_model(direction).encoder
+    _check_vocabulary(encoder, tokenizer)
+    dls = TextDataLoaders(train, valid, tokenizer, direction, batches, device)
     dropped = classifier_encoder(encoder, CLASSIFIER_DROPOUTS, drop_mult)
     model = TextClassifier(dropped, len(dls.vocab), head).to(device)
     check_partition(model, classifier_groups(model))
     learn = TextLearner(dls, model, **(_defaults() | settings))
     learn.freeze()
     return learn
+
+
+def _check_vocabulary(encoder: AWDLSTM, tokenizer: Tokenizer) -> None:
+    """Ids of another vocabulary would be read as other words, and nothing else would tell."""
+    rows, tokens = encoder.config.vocab_size, tokenizer.get_vocab_size()
+    if rows != tokens:
+        raise ValueError(
+            f"tokenizer has {tokens:,} tokens, encoder {rows:,} embeddings: pass the tokenizer of "
+            "this encoder (the shipped one is taken unless tokenizer= names another)"
+        )
 
 
 def _defaults() -> dict[str, Any]:
