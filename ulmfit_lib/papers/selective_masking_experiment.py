@@ -17,7 +17,11 @@ import numpy as np
 from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
 from ulmfit_lib.models.encoder_classifier import EncoderClassifier
-from ulmfit_lib.models.pretrained_encoder import PretrainedEncoder, load_pretrained_encoder
+from ulmfit_lib.models.pretrained_encoder import (
+    PretrainedEncoder,
+    load_pretrained_encoder,
+    n_positions,
+)
 from ulmfit_lib.models.token_labeller import TokenLabeller
 from ulmfit_lib.papers.bert_experiment import OTHER_DOCSTRINGS, domain_texts
 from ulmfit_lib.papers.bert_finetuning import EncoderTuning, classify, tune_encoder
@@ -209,7 +213,8 @@ class MaskingStudy(TaskStudy[MaskingArm]):
         else:
             start, curves = self._start(arm, shown, seed)
             model = self._classifier(start, shown, seed)
-        answers = classify(model, self.test_documents, bfloat16=self.tuning.bfloat16)
+        special, fast = self.encoder.special, self.tuning.bfloat16
+        answers = classify(model, self.test_documents, special=special, bfloat16=fast)
         return likeliest([answers]), curves
 
     def choice(self, policy: str, domain: str, shown: LabelledTexts, seed: int) -> Choice:
@@ -300,8 +305,9 @@ class MaskingStudy(TaskStudy[MaskingArm]):
     ) -> tuple[Documents, Choice]:
         """The texts of ``shown`` that ``classifier`` gets right, and their important tokens."""
         given, texts = self.as_read(shown)
+        special, stops = self.encoder.special, self.stop_ids
         rows, found = judge_texts(
-            classifier, texts, shown.labels, self.judging, self.stop_ids, given
+            classifier, texts, shown.labels, self.judging, stops, given, special
         )
         return merge_judgements([texts[i] for i in rows], [list(f.important) for f in found])
 
@@ -339,10 +345,28 @@ def masking_task(name: str) -> Corpus:
     return task if "valid" in task.splits else with_validation(task, 0.1, seed=0)
 
 
+def fitting(size: MaskingSizes, task: Corpus, encoder: PretrainedEncoder) -> MaskingSizes:
+    """``size`` for this task and encoder.
+
+    No class gets more labels than the rarest one has, no text more tokens
+    than the encoder has positions. Introduced in the chapter *Selective
+    masking*.
+
+    Args:
+        size: of the study.
+        task: with a labelled split "train".
+        encoder: where every arm starts.
+    """
+    rarest = min(Counter(labelled(task, "train", pairs=True).labels).values())
+    return replace(
+        size,
+        per_class=tuple(min(n, rarest) for n in size.per_class),
+        length=min(size.length, n_positions(encoder.model)),
+    )
+
+
 def study(task_name: str, scale: Scale) -> MaskingStudy:
     """The study of a task, with the corpora that :data:`DOMAINS` names.
-
-    No class gets more labels than the rarest one has.
 
     Introduced in the chapter *Selective masking*.
 
@@ -356,7 +380,6 @@ def study(task_name: str, scale: Scale) -> MaskingStudy:
     if task_name not in DOMAINS:
         raise ValueError(f"task={task_name!r} has no domain here: one of {sorted(DOMAINS)}")
     domains = {name: domain_texts(name) for name in DOMAINS[task_name]}
-    task, encoder, size = masking_task(task_name), load_pretrained_encoder(), sizes(scale)
-    rarest = min(Counter(labelled(task, "train", pairs=True).labels).values())
-    size = replace(size, per_class=tuple(min(n, rarest) for n in size.per_class))
+    task, encoder = masking_task(task_name), load_pretrained_encoder()
+    size = fitting(sizes(scale), task, encoder)
     return MaskingStudy(task, size, encoder, domains, has_fast_bfloat16())

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from ulmfit_lib.text.batches import BatchConfig, TextLoader
 from ulmfit_lib.text.framing import FramedDataset
+from ulmfit_lib.text.special_tokens import BOOK_TOKENS, SpecialTokens
 from ulmfit_lib.training.learner import predict_probabilities
 
 _CALL = 48  # tokens of padding that take about as long as another call of a small encoder
@@ -64,6 +65,7 @@ def class_confidence(
     batch_tokens: int = 8192,
     batch_size: int = 256,
     bfloat16: bool = False,
+    special: SpecialTokens = BOOK_TOKENS,
 ) -> Confidence:
     """How sure a classifier is of given classes, in batches of bounded memory.
 
@@ -78,6 +80,7 @@ def class_confidence(
         bfloat16: compute matrix products in bfloat16. Faster where the
             processor has them, but where a single token turns the answer a
             score may be off by tenths.
+        special: ids of the classifier's special tokens.
     """
     batches = BatchConfig(batch_size, max_tokens=batch_tokens, max_padding=_CALL)
 
@@ -85,7 +88,7 @@ def class_confidence(
         """Probability (N,) of each text's class."""
         if not texts:
             return torch.zeros(0)
-        loader = TextLoader(FramedDataset(texts, max_length), batches)
+        loader = TextLoader(FramedDataset(texts, max_length, special=special), batches)
         device = next(model.parameters()).device.type
         with torch.autocast(device, torch.bfloat16, enabled=bfloat16):
             probabilities = predict_probabilities(model, loader)
