@@ -28,6 +28,7 @@ STUDIES: Mapping[str, BuildStudy] = {
     "bert": bert_experiment.study,
     "dont_stop": dont_stop_experiment.study,
     "selective_masking": selective_masking_experiment.study,
+    "selective_masking_domain": selective_masking_experiment.domain_size_study,
     "recadam": recadam_experiment.study,
     "transfer": transfer_experiment.study,
 }
