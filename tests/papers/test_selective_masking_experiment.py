@@ -20,7 +20,6 @@ from ulmfit_lib.papers.selective_masking_experiment import (
     TFIDF,
     MaskingStudy,
     arms,
-    domain_size_study,
     fitting,
     masking_task,
     sizes,
@@ -174,22 +173,6 @@ def test_stop_words_are_known_with_and_without_a_blank(toy_study):
     for form in ("the", " the", "The", " The"):
         assert toy_study.encoder.encode([form])[0][0] in found
     assert toy_study.encoder.encode([" tensor"])[0][0] not in found
-
-
-def test_a_quarter_of_the_domain_is_read_as_many_updates(task, monkeypatch):
-    module = "ulmfit_lib.papers.selective_masking_experiment"
-    monkeypatch.setattr(f"{module}.masking_task", lambda _: task)
-    monkeypatch.setattr(f"{module}.domain_texts", lambda _: TEXTS["other"])
-    found = domain_size_study("mr", Scale.SMOKE)
-    read = {f"{policy}, yelp10k{part}" for policy in (RANDOM, SELECTIVE) for part in ("", "/4")}
-    assert set(found.arms) == {TFIDF, NONE} | read
-    whole, part = found.domains["yelp10k"], found.domains["yelp10k/4"]
-    assert len(whole) == 30 and len(part) == 7
-    assert all(ids in whole for ids in part)  # nested: no other texts, only fewer
-    result = found.run(found.arms["random, yelp10k/4"], seed=0)
-    check_result("here", "random", result, found.test.labels)
-    with pytest.raises(ValueError, match="has no domain here"):
-        domain_size_study("trec6", Scale.SMOKE)
 
 
 def test_every_task_s_texts_are_in_the_catalogue():

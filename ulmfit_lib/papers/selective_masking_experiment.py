@@ -27,6 +27,7 @@ from ulmfit_lib.papers.bert_experiment import OTHER_DOCSTRINGS, domain_texts
 from ulmfit_lib.papers.bert_finetuning import EncoderTuning, classify, tune_encoder
 from ulmfit_lib.papers.selective_masking import (
     Choice,
+    Judged,
     Judging,
     LabellerTuning,
     judge_texts,
@@ -65,7 +66,6 @@ CONFLICT = "conflict"  # opinions both ways: a class of SemEval-2014 that the pa
 SELECTIVE, RANDOM, LEXICON = "selective", "random", "lexicon"
 CHECK = "check of the labeller"  # the one stage that reads held-out labels; it chooses nothing
 POLICIES = (RANDOM, SELECTIVE, LEXICON)
-PART = 4  # the smaller domain has one text in so many
 # Corpora of each task's domain, the main one first; as in the paper, section 3.1, or near it.
 DOMAINS: Mapping[str, tuple[str, ...]] = {
     "pydocs": (OTHER_DOCSTRINGS,),
@@ -310,12 +310,14 @@ class MaskingStudy(TaskStudy[MaskingArm]):
         self, classifier: EncoderClassifier, shown: LabelledTexts
     ) -> tuple[Documents, Choice]:
         """The texts of ``shown`` that ``classifier`` gets right, and their important tokens."""
+        texts = self.as_read(shown).texts
+        rows, found = self._judge(classifier, shown)
+        return merge_judgements([texts[i] for i in rows], [list(f.important) for f in found])
+
+    def _judge(self, classifier: EncoderClassifier, shown: LabelledTexts) -> Judged:
         given, texts = self.as_read(shown)
         special, stops = self.encoder.special, self.stop_ids
-        rows, found = judge_texts(
-            classifier, texts, shown.labels, self.judging, stops, given, special
-        )
-        return merge_judgements([texts[i] for i in rows], [list(f.important) for f in found])
+        return judge_texts(classifier, texts, shown.labels, self.judging, stops, given, special)
 
     def _cut(self, documents: Documents) -> Documents:
         """The first tokens of each, as many as are read; texts without any are dropped."""
@@ -383,35 +385,23 @@ def study(task_name: str, scale: Scale) -> MaskingStudy:
     Raises:
         ValueError: no domain is known for the task.
     """
-    domains = {name: domain_texts(name) for name in _domains_of(task_name)}
+    domains = {name: domain_texts(name) for name in domains_of(task_name)}
     task, encoder = masking_task(task_name), load_pretrained_encoder()
     size = fitting(sizes(scale), task, encoder)
     return MaskingStudy(task, size, encoder, domains, has_fast_bfloat16())
 
 
-def domain_size_study(task_name: str, scale: Scale) -> MaskingStudy:
-    """How the size of the domain tells: all texts of the first one, and a quarter of them.
+def domains_of(task_name: str) -> tuple[str, ...]:
+    """Names of the corpora of a task's domain, the main one first.
 
-    The quarter is read as many updates, so that each of its texts comes back
-    four times as often. Introduced in the chapter *Selective masking*.
+    Introduced in the chapter *Selective masking*.
 
     Args:
         task_name: one of :data:`DOMAINS`.
-        scale: sets the sizes.
 
     Raises:
         ValueError: no domain is known for the task.
     """
-    name, *_ = _domains_of(task_name)
-    task, encoder = masking_task(task_name), load_pretrained_encoder()
-    size = fitting(sizes(scale), task, encoder)
-    texts = sample_texts(domain_texts(name), size.texts, seed=0)
-    domains = {name: texts, f"{name}/{PART}": texts[: len(texts) // PART]}
-    policies = (RANDOM, SELECTIVE)
-    return MaskingStudy(task, size, encoder, domains, has_fast_bfloat16(), policies)
-
-
-def _domains_of(task_name: str) -> tuple[str, ...]:
     if task_name not in DOMAINS:
         raise ValueError(f"task={task_name!r} has no domain here: one of {sorted(DOMAINS)}")
     return DOMAINS[task_name]
