@@ -127,6 +127,7 @@ def study(task_name: str, scale: Scale) -> DomainStudy:
     task, encoder = masking_task(task_name), load_pretrained_encoder()
     size = fitting(sizes(scale), task, encoder)
     texts = sample_texts(domain_texts(name), size.texts, seed=0)
-    general = sample_texts(domain_texts(GENERAL_CORPUS), size.texts, seed=0)
+    lines = [text for text in domain_texts(GENERAL_CORPUS) if text.strip()]
+    general = sample_texts(lines, PART * size.texts, seed=0)  # more updates read more text
     domains = {name: texts, f"{name}/{PART}": texts[: len(texts) // PART]}
     return DomainStudy(task, size, encoder, domains, general, has_fast_bfloat16())
