@@ -3,8 +3,10 @@
 import pytest
 import torch
 
+from tests.tiny_checkpoints import POSITIONS
 from ulmfit_lib.models.pretrained_encoder import load_pretrained_encoder
-from ulmfit_lib.papers.bert_finetuning import EncoderTuning, tune_encoder
+from ulmfit_lib.models.token_labeller import TokenLabeller
+from ulmfit_lib.papers.bert_finetuning import EncoderTuning, classify, tune_encoder
 from ulmfit_lib.papers.selective_masking import (
     Judging,
     LabellerTuning,
@@ -170,3 +172,45 @@ def test_what_is_given_is_asked_with_and_not_judged(encoder, documents):
 def test_scores_of_judgements():
     assert token_scores([[True, True, False]], [[True, False, True]]) == (0.5, 0.5, 2 / 3)
     assert token_scores([[False]], [[False]]) == (1.0, 1.0, 0.0)
+
+
+def test_another_checkpoint_is_asked_with_its_own_tokens(checkpoint):
+    other = load_pretrained_encoder(checkpoint)
+    texts = ["the old mill", "a new bridge rises"] * 4
+    documents = [ids[: POSITIONS - 2] for ids in other.encode(texts)]
+    tuning = EncoderTuning(updates=2, batch_size=4, max_length=POSITIONS)
+    classifier, _ = tune_encoder(
+        other.model, documents, [0, 1] * 4, 2, tuning, special=other.special
+    )
+    says = classify(classifier, documents, POSITIONS, special=other.special)
+    labels = says.argmax(dim=1).tolist()  # right, whatever it has learned
+    asked = []
+    classifier.register_forward_pre_hook(lambda _, inputs: asked.append(inputs[0]))
+    judging = Judging(max_length=POSITIONS)
+    judged = judge_texts(classifier, documents, labels, judging, special=other.special)
+    assert judged.rows == list(range(8)) and len(asked) > 3
+    around = other.special
+    for ids in (row for batch in asked for row in batch):
+        kept = ids[ids != around.pad_id]
+        assert kept[0] == around.cls_id and kept[-1] == around.sep_id
+    config = LabellerTuning(updates=2, batch_size=4, max_length=POSITIONS)
+    marks = [list(found.important) for found in judged.found]
+    labeller, _ = tune_labeller(other, documents, marks, config)
+    assert (labeller.config.pad_id, labeller.config.sep_id) == (around.pad_id, around.sep_id)
+    choice = random_choice(documents, [[True] * len(ids) for ids in documents], other)
+    reading = FurtherPretraining(updates=2, batch_size=4, length=POSITIONS)
+    pretrain_on_choice(other, documents, choice, reading)
+    assert len(selective_choice(labeller, documents, other, max_length=POSITIONS)) == 8
+
+
+def test_texts_longer_than_the_encoder_s_positions_are_refused(checkpoint):
+    other = load_pretrained_encoder(checkpoint)
+    documents = other.encode(["the old mill"] * 2)
+    marks, long = [[True] * len(ids) for ids in documents], POSITIONS + 1
+    labeller = TokenLabeller(other.model, 2)
+    with pytest.raises(ValueError, match=f"length={long}, but the encoder has {POSITIONS} places"):
+        selective_choice(labeller, documents, other, max_length=long)
+    with pytest.raises(ValueError, match=f"length={long}"):
+        pretrain_on_choice(other, documents, marks, FurtherPretraining(2, length=long))
+    with pytest.raises(ValueError, match=f"length={long}"):
+        tune_labeller(other, documents, marks, LabellerTuning(max_length=long))

@@ -1,9 +1,14 @@
 """Arms differ in the choice of masks alone; the control has as many; no held-out text is read."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import torch
 
-from ulmfit_lib.models.pretrained_encoder import load_pretrained_encoder
+from tests.tiny_checkpoints import POSITIONS
+from ulmfit_lib.models.pretrained_encoder import load_pretrained_encoder, n_positions
+from ulmfit_lib.papers.selective_masking import selective_choice
 from ulmfit_lib.papers.selective_masking_experiment import (
     CHECK,
     DOMAINS,
@@ -15,6 +20,7 @@ from ulmfit_lib.papers.selective_masking_experiment import (
     TFIDF,
     MaskingStudy,
     arms,
+    fitting,
     masking_task,
     sizes,
     stop_ids,
@@ -51,6 +57,50 @@ def test_a_cell_predicts_every_test_example(toy_study, name):
     assert all(t.split == "train" for t in result.touched if t.stage not in (EVALUATION, CHECK))
     if name.startswith(SELECTIVE):
         assert {"labeller precision", "labeller recall", "masked"} <= set(result.metrics)
+
+
+def test_texts_at_the_paper_s_size_fit_the_encoder(task, monkeypatch):
+    encoder, size = load_pretrained_encoder(), sizes(Scale.PAPER)
+    fitted = fitting(size, task, encoder)
+    assert size.length > n_positions(encoder.model) == fitted.length
+    assert fitted.per_class[0] < size.per_class[0]  # as many as the rarest class has
+    fitted = replace(fitted, per_class=(4,), updates=2, label_updates=2, text_updates=2)
+    long = {"other": [" ".join(RNG.choice(WORDS, 300)) for _ in range(4)]}
+    found = MaskingStudy(task, replace(fitted, test_documents=10), encoder, long)
+    assert max(map(len, found.domains["other"])) == fitted.length - 2
+    name = "ulmfit_lib.papers.selective_masking_experiment.selective_choice"
+
+    def everything(labeller, texts, *rest, **options):
+        """All tokens, after the labeller was asked; untrained, it may call none important."""
+        return [[True] * len(c) for c in selective_choice(labeller, texts, *rest, **options)]
+
+    monkeypatch.setattr(name, everything)
+    result = found.run(found.arms["random, other"], seed=0)
+    check_result("here", "random", result, found.test.labels)
+
+
+def test_another_checkpoint_s_tokens_reach_every_question(task, checkpoint, monkeypatch):
+    module = "ulmfit_lib.papers.selective_masking_experiment"
+    encoder, told = load_pretrained_encoder(checkpoint), []
+    found = MaskingStudy(task, replace(SMOKE, length=POSITIONS), encoder, TEXTS)
+
+    def noted(*args, special, **kwargs):
+        """The class of every test text, whatever is asked."""
+        told.append(special)
+        return torch.eye(len(task.label_names))[[0] * len(args[1])]
+
+    monkeypatch.setattr(f"{module}.classify", noted)
+    monkeypatch.setattr(found, "_plain_classifier", lambda *_: None)
+    found.answer(found.arms[NONE], found.train.take(range(4)), 0)
+
+    def judged(*args):
+        """Nothing, but what was told."""
+        told.append(args[-1])
+        return [], []
+
+    monkeypatch.setattr(f"{module}.judge_texts", judged)
+    found._judged(None, found.train.take(range(4)))
+    assert told == [encoder.special] * 2
 
 
 def test_the_control_has_as_many_masks_in_every_text(toy_study):

@@ -14,6 +14,7 @@ from ulmfit_lib.papers import (
     dont_stop_experiment,
     fitlam_experiment,
     recadam_experiment,
+    selective_masking_domain_experiment,
     selective_masking_experiment,
     transfer_experiment,
     ulmfit_experiment,
@@ -28,6 +29,7 @@ STUDIES: Mapping[str, BuildStudy] = {
     "bert": bert_experiment.study,
     "dont_stop": dont_stop_experiment.study,
     "selective_masking": selective_masking_experiment.study,
+    "selective_masking_domain": selective_masking_domain_experiment.study,
     "recadam": recadam_experiment.study,
     "transfer": transfer_experiment.study,
 }

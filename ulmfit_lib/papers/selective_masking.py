@@ -29,7 +29,7 @@ from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 from torch.nn import functional as F
 
-from ulmfit_lib.models.encoder_classifier import EncoderClassifier
+from ulmfit_lib.models.encoder_classifier import EncoderClassifier, EncoderClassifierConfig
 from ulmfit_lib.models.pretrained_encoder import PretrainedEncoder
 from ulmfit_lib.models.token_labeller import TokenLabeller
 from ulmfit_lib.papers.bert_finetuning import classify
@@ -44,9 +44,14 @@ from ulmfit_lib.text.selective_masks import (
     as_many_at_random,
     most_important,
 )
+from ulmfit_lib.text.special_tokens import BOOK_TOKENS, SpecialTokens
 from ulmfit_lib.text.truncation import FRAME
 from ulmfit_lib.training.fine_tuning import Documents, StepConfig
-from ulmfit_lib.training.further_pretraining import FurtherPretraining, read_on
+from ulmfit_lib.training.further_pretraining import (
+    FurtherPretraining,
+    check_positions,
+    read_on,
+)
 from ulmfit_lib.training.groups import classifier_groups
 from ulmfit_lib.training.learner import (
     BFloat16,
@@ -118,6 +123,7 @@ def judge_texts(
     config: Judging = Judging(),
     stop_ids: Collection[int] = (),
     given: Documents | None = None,
+    special: SpecialTokens = BOOK_TOKENS,
 ) -> Judged:
     """The important tokens of the texts that ``classifier`` gets right.
 
@@ -132,6 +138,7 @@ def judge_texts(
         stop_ids: token ids of stop-words, which are never important.
         given: tokens that stand before each text in every question, and are
             not judged: an aspect and ``[SEP]``.
+        special: ids of the classifier's special tokens.
 
     Raises:
         ValueError: documents, labels and what is given differ in number, or a
@@ -140,14 +147,15 @@ def judge_texts(
     most, starts = config.max_length - FRAME, given or [[] for _ in documents]
     pairs = list(zip(starts, documents, strict=True))
     whole = [[*start, *ids][:most] for start, ids in pairs]
-    probabilities = classify(classifier, whole, config.max_length, bfloat16=config.bfloat16)
+    fast, length = config.bfloat16, config.max_length
+    probabilities = classify(classifier, whole, length, special=special, bfloat16=fast)
     says = probabilities.argmax(dim=1).tolist()
     sure = probabilities.gather(1, torch.tensor(list(labels))[:, None]).squeeze(1)
     rows = rightly_classified(whole, labels, says, sure, config.share)
     before = [starts[i] for i in rows]
     texts = [list(documents[i][: max(0, most - len(starts[i]))]) for i in rows]
     confidence = class_confidence(
-        classifier, config.max_length, config.batch_tokens, bfloat16=config.bfloat16
+        classifier, length, config.batch_tokens, bfloat16=fast, special=special
     )
     classes = [labels[i] for i in rows]
     found = important_tokens(texts, classes, confidence, config.importance, before)
@@ -200,10 +208,10 @@ def tune_labeller(
         The labeller and one row per epoch.
 
     Raises:
-        ValueError: fewer than two texts, or a text whose labels and tokens differ in number.
+        ValueError: fewer than two texts, not one label a token, or more tokens than positions.
     """
     seed_everything(derive(seed, "token labeller"))
-    model = TokenLabeller(encoder.model, 2)
+    model = _new_labeller(encoder, config)
     train = FramedTokenLabels(documents, important, config.max_length, encoder.special)
     order = BatchConfig(config.batch_size, seed=derive(seed, "batches"))
     few = FramedTokenLabels(documents[:8], important[:8], config.max_length, encoder.special)
@@ -219,6 +227,13 @@ def tune_labeller(
     schedule = partial(linear_warmup, warmup=config.warmup)
     plan = full(len(classifier_groups(model)), epochs, config.lr_max, schedule)
     return model, fit_stages(learn, plan, config.ratio)
+
+
+def _new_labeller(encoder: PretrainedEncoder, config: LabellerTuning) -> TokenLabeller:
+    check_positions(config.max_length, encoder)
+    special = encoder.special
+    head = EncoderClassifierConfig(pad_id=special.pad_id, sep_id=special.sep_id)
+    return TokenLabeller(encoder.model, 2, head)
 
 
 def token_label_loss(logits: Tensor, labels: Tensor, weights: tuple[float, float]) -> Tensor:
@@ -256,7 +271,11 @@ def selective_choice(
         rate: largest share of a text's tokens.
         max_length: tokens of a text, frame included; tokens after that are not chosen.
         bfloat16: compute matrix products in bfloat16.
+
+    Raises:
+        ValueError: more tokens than the encoder has positions, or ``rate`` is no share.
     """
+    check_positions(max_length, encoder)
     device = next(labeller.parameters()).device
 
     def choose(ids: Tensor) -> Tensor:
@@ -349,8 +368,10 @@ def pretrain_on_choice(
         seed: of order and masks.
 
     Raises:
-        ValueError: no token is chosen in any text.
+        ValueError: no token is chosen in any text, or a text may be longer than the encoder
+            has positions.
     """
+    check_positions(config.length, encoder)
     texts = FramedTokenLabels(documents, choice, config.length, encoder.special)
     batches = ChosenMasks(
         texts, encoder.vocabulary, config.batch_size, config.updates, derive(seed, "masks")

@@ -17,12 +17,17 @@ import numpy as np
 from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
 from ulmfit_lib.models.encoder_classifier import EncoderClassifier
-from ulmfit_lib.models.pretrained_encoder import PretrainedEncoder, load_pretrained_encoder
+from ulmfit_lib.models.pretrained_encoder import (
+    PretrainedEncoder,
+    load_pretrained_encoder,
+    n_positions,
+)
 from ulmfit_lib.models.token_labeller import TokenLabeller
 from ulmfit_lib.papers.bert_experiment import OTHER_DOCSTRINGS, domain_texts
 from ulmfit_lib.papers.bert_finetuning import EncoderTuning, classify, tune_encoder
 from ulmfit_lib.papers.selective_masking import (
     Choice,
+    Judged,
     Judging,
     LabellerTuning,
     judge_texts,
@@ -99,7 +104,9 @@ def sizes(scale: Scale | None = None) -> MaskingSizes:
     )
 
 
-def arms(size: MaskingSizes, domains: Sequence[str]) -> dict[str, MaskingArm]:
+def arms(
+    size: MaskingSizes, domains: Sequence[str], policies: Sequence[str] = POLICIES
+) -> dict[str, MaskingArm]:
     """Every arm by name, such as ``"selective, yelp10k"``.
 
     All policies read the first domain; in the others, the two that the paper
@@ -108,12 +115,13 @@ def arms(size: MaskingSizes, domains: Sequence[str]) -> dict[str, MaskingArm]:
     Args:
         size: gives the number of labels.
         domains: corpora of the task's domain, the paper's main one first.
+        policies: how the masks of the first one are chosen.
     """
     n = size.per_class[-1]
     found = {name: MaskingArm(n, name) for name in (TFIDF, NONE)}
     for number, domain in enumerate(domains):
-        policies = POLICIES if number == 0 else (RANDOM, SELECTIVE)
-        found |= {f"{policy}, {domain}": MaskingArm(n, policy, domain) for policy in policies}
+        chosen = policies if number == 0 else (RANDOM, SELECTIVE)
+        found |= {f"{policy}, {domain}": MaskingArm(n, policy, domain) for policy in chosen}
     return found
 
 
@@ -141,6 +149,7 @@ class MaskingStudy(TaskStudy[MaskingArm]):
         encoder: where every arm starts.
         domains: unlabelled texts, by the name of their corpus.
         bfloat16: compute products in bfloat16.
+        policies: how the masks of the first domain are chosen.
     """
 
     size: MaskingSizes
@@ -153,6 +162,7 @@ class MaskingStudy(TaskStudy[MaskingArm]):
         encoder: PretrainedEncoder,
         domains: Mapping[str, Sequence[str]],
         bfloat16: bool = False,
+        policies: Sequence[str] = POLICIES,
     ) -> None:
         self.tuning = EncoderTuning(updates=size.updates, bfloat16=bfloat16)
         self.judging = Judging(bfloat16=bfloat16)
@@ -164,7 +174,7 @@ class MaskingStudy(TaskStudy[MaskingArm]):
             "labeller": self.labelling,
             "reading": self.reading,
         }
-        super().__init__(task, size, arms(size, tuple(domains)), settings)
+        super().__init__(task, size, arms(size, tuple(domains), policies), settings)
         self.encoder = encoder
         self.test_documents = self.as_read(self.test).whole
         self.valid = labelled(task, "valid", 100, pairs=True)
@@ -209,7 +219,8 @@ class MaskingStudy(TaskStudy[MaskingArm]):
         else:
             start, curves = self._start(arm, shown, seed)
             model = self._classifier(start, shown, seed)
-        answers = classify(model, self.test_documents, bfloat16=self.tuning.bfloat16)
+        special, fast = self.encoder.special, self.tuning.bfloat16
+        answers = classify(model, self.test_documents, special=special, bfloat16=fast)
         return likeliest([answers]), curves
 
     def choice(self, policy: str, domain: str, shown: LabelledTexts, seed: int) -> Choice:
@@ -299,11 +310,14 @@ class MaskingStudy(TaskStudy[MaskingArm]):
         self, classifier: EncoderClassifier, shown: LabelledTexts
     ) -> tuple[Documents, Choice]:
         """The texts of ``shown`` that ``classifier`` gets right, and their important tokens."""
-        given, texts = self.as_read(shown)
-        rows, found = judge_texts(
-            classifier, texts, shown.labels, self.judging, self.stop_ids, given
-        )
+        texts = self.as_read(shown).texts
+        rows, found = self._judge(classifier, shown)
         return merge_judgements([texts[i] for i in rows], [list(f.important) for f in found])
+
+    def _judge(self, classifier: EncoderClassifier, shown: LabelledTexts) -> Judged:
+        given, texts = self.as_read(shown)
+        special, stops = self.encoder.special, self.stop_ids
+        return judge_texts(classifier, texts, shown.labels, self.judging, stops, given, special)
 
     def _cut(self, documents: Documents) -> Documents:
         """The first tokens of each, as many as are read; texts without any are dropped."""
@@ -339,10 +353,28 @@ def masking_task(name: str) -> Corpus:
     return task if "valid" in task.splits else with_validation(task, 0.1, seed=0)
 
 
+def fitting(size: MaskingSizes, task: Corpus, encoder: PretrainedEncoder) -> MaskingSizes:
+    """``size`` for this task and encoder.
+
+    No class gets more labels than the rarest one has, no text more tokens
+    than the encoder has positions. Introduced in the chapter *Selective
+    masking*.
+
+    Args:
+        size: of the study.
+        task: with a labelled split "train".
+        encoder: where every arm starts.
+    """
+    rarest = min(Counter(labelled(task, "train", pairs=True).labels).values())
+    return replace(
+        size,
+        per_class=tuple(min(n, rarest) for n in size.per_class),
+        length=min(size.length, n_positions(encoder.model)),
+    )
+
+
 def study(task_name: str, scale: Scale) -> MaskingStudy:
     """The study of a task, with the corpora that :data:`DOMAINS` names.
-
-    No class gets more labels than the rarest one has.
 
     Introduced in the chapter *Selective masking*.
 
@@ -353,10 +385,23 @@ def study(task_name: str, scale: Scale) -> MaskingStudy:
     Raises:
         ValueError: no domain is known for the task.
     """
+    domains = {name: domain_texts(name) for name in domains_of(task_name)}
+    task, encoder = masking_task(task_name), load_pretrained_encoder()
+    size = fitting(sizes(scale), task, encoder)
+    return MaskingStudy(task, size, encoder, domains, has_fast_bfloat16())
+
+
+def domains_of(task_name: str) -> tuple[str, ...]:
+    """Names of the corpora of a task's domain, the main one first.
+
+    Introduced in the chapter *Selective masking*.
+
+    Args:
+        task_name: one of :data:`DOMAINS`.
+
+    Raises:
+        ValueError: no domain is known for the task.
+    """
     if task_name not in DOMAINS:
         raise ValueError(f"task={task_name!r} has no domain here: one of {sorted(DOMAINS)}")
-    domains = {name: domain_texts(name) for name in DOMAINS[task_name]}
-    task, encoder, size = masking_task(task_name), load_pretrained_encoder(), sizes(scale)
-    rarest = min(Counter(labelled(task, "train", pairs=True).labels).values())
-    size = replace(size, per_class=tuple(min(n, rarest) for n in size.per_class))
-    return MaskingStudy(task, size, encoder, domains, has_fast_bfloat16())
+    return DOMAINS[task_name]

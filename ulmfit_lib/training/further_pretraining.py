@@ -150,11 +150,7 @@ def masked_batches(
     Raises:
         ValueError: as :func:`further_pretrain`.
     """
-    if config.length > n_positions(encoder.model):
-        raise ValueError(
-            f"length={config.length}, but the encoder has {n_positions(encoder.model)} places: "
-            "make shorter sequences"
-        )
+    check_positions(config.length, encoder)
     order = np.random.default_rng(seed).permutation(len(documents))
     stream = join_documents([documents[i] for i in order], encoder.special.bos_id)
     most = max(1, len(stream) // (config.length - FRAME) - 1)
@@ -166,6 +162,25 @@ def masked_batches(
         batches_per_epoch=config.updates,
         special=encoder.special,
     )
+
+
+def check_positions(length: int, encoder: PretrainedEncoder) -> None:
+    """Refuse sequences that are longer than the encoder can read.
+
+    Introduced in the chapter *How to fine-tune BERT*.
+
+    Args:
+        length: tokens of a sequence, special tokens included.
+        encoder: that is to read it.
+
+    Raises:
+        ValueError: it has fewer positions.
+    """
+    if length > n_positions(encoder.model):
+        raise ValueError(
+            f"length={length}, but the encoder has {n_positions(encoder.model)} places: "
+            "make shorter sequences"
+        )
 
 
 def masked_lm_score(
