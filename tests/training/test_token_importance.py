@@ -95,10 +95,12 @@ def test_answers_are_those_of_the_loop_over_single_prefixes(seed, size, delta, k
     found = important_tokens(texts, classes, class_confidence(model, 24), config)
     for ids, label, got in zip(texts, classes, found, strict=True):
         missing, important = one_prefix_at_a_time(ids, label, model, delta, keeps, guarded)
-        assert got.missing == pytest.approx(missing, abs=5e-6)
+        assert got.missing == pytest.approx(missing, abs=1e-6 if size is SMALL else 5e-6)
         assert list(got.important) == important
     some = 0 < sum(map(sum, (f.important for f in found))) < sum(map(len, texts))
-    assert some or keeps  # what is kept may make all that follows important, or nothing
+    assert some or (
+        keeps and (seed, size) != (0, SMALL)
+    )  # what is kept may make all that follows important, or nothing
 
 
 def test_the_golden_sentence():
