@@ -18,6 +18,7 @@ from ulmfit_lib.papers.dont_stop_experiment import (
     fitting,
     sizes,
     study,
+    without_copies,
     without_rare_classes,
 )
 from ulmfit_lib.papers.dont_stop_pretraining import ARMS
@@ -25,6 +26,7 @@ from ulmfit_lib.study.claims import load_claims
 from ulmfit_lib.study.records import EVALUATION, check_result
 from ulmfit_lib.study.scale import Scale
 from ulmfit_lib.text.catalogue import find
+from ulmfit_lib.text.corpus import Split
 from ulmfit_lib.text.general_text import general_documents
 from ulmfit_lib.text.vocabulary_overlap import general_words, top_words
 from ulmfit_lib.training.further_pretraining import masked_lm_score
@@ -48,6 +50,10 @@ def test_every_arm_runs_at_the_middle_and_four_at_every_number_of_labels():
     found = arms(sizes(Scale.LAPTOP))
     assert {name for name in found if name.endswith("/20")} == {f"{a}/20" for a in (*ARMS, TFIDF)}
     assert sum(name.endswith("/5") for name in found) == 4
+    ranked = [f"kNN-TAPT{k}/20" for k in ("", ", 150 each", ", 500 each")]
+    paper = arms(sizes(Scale.PAPER))
+    assert [paper[name].neighbours for name in ranked] == [50, 150, 500]
+    assert paper["random TAPT/20"].neighbours == 50
     assert fitting(sizes(Scale.LAPTOP), [0] * 30 + [1] * 10).middle == 5
     with pytest.raises(ValueError, match="rarest class has 1"):
         fitting(SMOKE, [0, 0, 1])
@@ -58,6 +64,8 @@ def test_a_cell_predicts_every_test_example(toy_study, name):
     result = toy_study.run(toy_study.arms[name], seed=0)
     check_result("here", name, result, toy_study.test.labels)
     assert all(t.split == "train" for t in result.touched if t.stage != EVALUATION)
+    own = any(word in name for word in ("TAPT", "random")) and "transfer" not in name
+    assert own == any(t.stage == "reading on" for t in result.touched)
     if TFIDF not in name:
         assert {"macro_f1", "mlm loss, domain", "mlm loss, irrelevant"} <= set(result.metrics)
 
@@ -97,6 +105,44 @@ def test_rare_classes_are_left_out_and_named(task):
     assert found.splits["train"].texts == train.texts[1:]
     assert found.splits["test"] == task.splits["test"]
     assert found.provenance.endswith("without the class 'rare'")
+
+
+def test_copies_of_held_out_texts_are_left_out(task):
+    texts = ["one two three", "four five six", "seven eight nine", "ten eleven twelve"]
+    clean = {
+        name: Split((text,), (0,)) for name, text in zip(("valid", "test"), texts, strict=False)
+    }
+    clean |= {"train": Split(tuple(texts[2:]), (1, 0)), "unsup": Split(tuple(texts[2:]))}
+    assert without_copies(found := replace(task, splits=clean)) is found
+    copied = (texts[1] + "!", texts[0], *texts[2:])
+    split = {"train": Split(copied, (1, 1, 1, 0)), "unsup": Split(copied)}
+    found = without_copies(replace(task, splits={**clean, **split}))
+    assert found.splits == clean
+    assert found.provenance.endswith("without 4 copies of held-out texts")
+
+
+def test_curated_text_is_told_apart_from_the_labelled(toy_study, task):
+    splits = {**task.splits, "unsup": replace(task.splits["train"], labels=None)}
+    study = DontStopStudy(replace(task, splits=splits), SMOKE, load_pretrained_encoder(), TEXTS)
+    read = [t.split for t in study.stages(study.arms["curated TAPT/4"])]
+    assert read == ["train", "unsup", "train"]
+    hashes = study.data_hashes
+    assert set(hashes) == {task.name, *TEXTS, CURATED}
+    assert hashes[DOMAIN] == toy_study.data_hashes[DOMAIN] != hashes[CURATED]
+
+
+def test_a_text_is_encoded_once(task, monkeypatch):
+    study = DontStopStudy(task, SMOKE, load_pretrained_encoder(), TEXTS)
+    asked, encode = [], type(study.encoder).encode
+
+    def counted(encoder, texts):
+        asked.extend(texts)
+        return encode(encoder, texts)
+
+    monkeypatch.setattr(type(study.encoder), "encode", counted)
+    for seed in (0, 1):
+        study.adapted(("domain",), study.train, seed)
+    assert sorted(asked) == sorted(set(study.texts[DOMAIN]))
 
 
 def test_every_claim_names_arms_and_metrics_of_its_study(toy_study):

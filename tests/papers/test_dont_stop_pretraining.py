@@ -80,5 +80,3 @@ def test_few_texts_fill_every_batch_so_that_the_cost_is_what_it_says(encoder):
 def test_impossible_budgets_are_refused():
     with pytest.raises(ValueError, match="updates=0"):
         Adaptation(updates=0)
-    with pytest.raises(ValueError, match="neighbours=0"):
-        Adaptation(neighbours=0)

@@ -6,7 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ulmfit_lib.text.near_copies import jaccard, near_copy_groups, near_copy_pairs, shingles
+from ulmfit_lib.text.near_copies import (
+    jaccard,
+    near_copy_groups,
+    near_copy_pairs,
+    shingles,
+    unlike,
+)
 
 SETS = st.lists(st.frozensets(st.sampled_from("abcdefghij"), min_size=1, max_size=8), max_size=12)
 
@@ -45,3 +51,14 @@ def test_groups_join_copies_of_copies() -> None:
 def test_thresholds_that_mean_nothing(threshold: float) -> None:
     with pytest.raises(ValueError, match="threshold"):
         near_copy_groups(["a"], threshold)
+
+
+def test_copies_of_forbidden_texts_and_of_each_other_are_told_apart():
+    words = [
+        f"{a} {b} {c} {d}" for a, b, c, d in zip("abcde", "fghij", "klmno", "pqrst", strict=True)
+    ]
+    texts = [words[0], words[1], words[1], words[2]]
+    assert unlike(texts, [words[2]]) == [0, 1, 2]
+    assert unlike(texts, [words[2]], distinct=True) == [0, 1]
+    assert unlike(texts, []) == [0, 1, 2, 3]
+    assert unlike([], texts) == []

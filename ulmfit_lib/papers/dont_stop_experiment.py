@@ -39,8 +39,9 @@ from ulmfit_lib.study.task_study import (
     sample_texts,
 )
 from ulmfit_lib.text.corpora import without_class
-from ulmfit_lib.text.corpus import Corpus
+from ulmfit_lib.text.corpus import Corpus, Split, fingerprint
 from ulmfit_lib.text.general_text import general_documents
+from ulmfit_lib.text.near_copies import unlike
 from ulmfit_lib.text.neighbours import Pool
 from ulmfit_lib.text.vocabulary_overlap import general_words, overlap, top_words
 from ulmfit_lib.training.further_pretraining import FurtherPretraining, masked_lm_score
@@ -49,6 +50,7 @@ TFIDF = "TF-IDF"
 DOMAIN, IRRELEVANT, OTHER_TASK, CURATED = "domain", "irrelevant", "other task", "curated"
 TASK, NEIGHBOURS, RANDOM = "task", "neighbours", "random"
 GENERAL = "general"  # text to measure forgetting on; no arm reads it
+KNN = "kNN-TAPT"
 OWN_TEXT = (TASK, NEIGHBOURS, RANDOM)  # phases whose text follows from the labelled examples
 
 
@@ -73,6 +75,7 @@ SETTINGS: Mapping[str, Setting] = {
     "acl-arc": Setting(_CS, _NEWS, "scierc-relation"),
     "scierc-relation": Setting(_CS, _NEWS, "acl-arc"),
     "chemprot": Setting(_BIOMEDICAL, _REVIEWS, "ohsumed23"),
+    "rct": Setting(_BIOMEDICAL, _REVIEWS, "chemprot"),
     "ohsumed23": Setting(_BIOMEDICAL, _REVIEWS, "chemprot"),
     "ag-news": Setting(_NEWS, _CS, "hyperpartisan"),
     "hyperpartisan": Setting((*_NEWS, "ag-news"), _CS, "ag-news"),
@@ -87,7 +90,7 @@ class DontStopSizes(StudySizes):
     texts: int  # of a phase, at most
     held_out: int  # texts of each kind on which filling masks is measured
     text_updates: int  # optimizer steps of reading on, all phases together
-    neighbours: int  # of each task text
+    neighbours: tuple[int, ...]  # of each task text, one arm for each; the first also at random
     updates: int  # optimizer steps of the classifier, in whole epochs
     batch_size: int  # sequences that are read, or documents that are classified, at once
     length: int  # tokens of either, with [CLS] and [SEP]
@@ -98,15 +101,16 @@ class DontStopArm(StudyArm):
     """One way to get a classifier. Introduced in the chapter *Don't stop pre-training*."""
 
     reads: str  # one of the paper's ARMS, or TFIDF
+    neighbours: int  # of each task text, where those are read, or as many random texts
 
 
 def sizes(scale: Scale | None = None) -> DontStopSizes:
     """The study's sizes at ``scale``, by default the dial's."""
     return pick(
-        smoke=DontStopSizes(1, (2, 4), 40, 4, 60, 6, 2, 2, 2, 4, 16),
-        laptop=DontStopSizes(5, (5, 20), 500, 20, 10_000, 60, 60, 10, 60, 16, 64),
+        smoke=DontStopSizes(1, (2, 4), 40, 4, 60, 6, 2, (2, 3), 2, 4, 16),
+        laptop=DontStopSizes(5, (5, 20), 500, 20, 10_000, 60, 60, (10,), 100, 16, 128),
         paper=DontStopSizes(
-            5, (20, 100, 500), 25_000, 500, 1_000_000, 500, 12_500, 50, 2000, 32, 128
+            5, (20, 100, 500), 25_000, 20, 1_000_000, 500, 12_500, (50, 150, 500), 2000, 32, 128
         ),
         scale=scale,
     )
@@ -137,12 +141,15 @@ def arms(size: DontStopSizes) -> dict[str, DontStopArm]:
     Introduced in the chapter *Don't stop pre-training*.
     """
     everywhere = ("base", "DAPT", "DAPT, TAPT", TFIDF)
-    return {
-        f"{name}/{n}": DontStopArm(n, name)
+    first, *more = size.neighbours
+    found = {
+        f"{name}/{n}": DontStopArm(n, name, first)
         for n in size.per_class
         for name in (*ARMS, TFIDF)
         if n == size.middle or name in everywhere
     }
+    n = size.middle
+    return found | {f"{KNN}, {k} each/{n}": DontStopArm(n, KNN, k) for k in more}
 
 
 class DontStopStudy(TaskStudy[DontStopArm]):
@@ -174,7 +181,7 @@ class DontStopStudy(TaskStudy[DontStopArm]):
         size = fitting(size, labelled(task, "train").labels)
         batch, length = size.batch_size, size.length
         reading = FurtherPretraining(batch_size=batch, length=length, bfloat16=bfloat16)
-        self.adaptation = Adaptation(size.text_updates, size.neighbours, reading)
+        self.adaptation = Adaptation(size.text_updates, reading)
         self.tuning = EncoderTuning(
             updates=size.updates, batch_size=batch, max_length=length, bfloat16=bfloat16
         )
@@ -185,11 +192,18 @@ class DontStopStudy(TaskStudy[DontStopArm]):
         own = (*task.splits["train"].texts, *_unsupervised(task))
         split = {kind: _split(found, size) for kind, found in {**texts, CURATED: own}.items()}
         self.texts = {kind: found for kind, (found, _) in split.items()}
+        self._known: dict[str, list[int]] = {}
         self.held_out = {k: encoder.encode(split[k][1]) for k in (DOMAIN, IRRELEVANT)}
         self.held_out[TASK] = encoder.encode(labelled(task, "valid", size.held_out).texts)
         self.held_out[GENERAL] = encoder.encode(general_documents("measure"))
         self.overlap = overlap(top_words(self.texts[DOMAIN]), general_words())
-        self.pool = Pool(self.texts[DOMAIN], forbidden=self._never_read())
+        self.pool = Pool(self.texts[DOMAIN], forbidden=_held_back(task))
+
+    @property
+    def data_hashes(self) -> Mapping[str, str]:
+        """Fingerprints of the task and of every kind of text that is at hand to be read."""
+        kinds = {kind: fingerprint({kind: Split(tuple(t))}) for kind, t in self.texts.items()}
+        return {**super().data_hashes, **kinds}
 
     def run(self, arm: DontStopArm, seed: int) -> CellResult:
         """As every study, with macro-F1, the losses before the labels, and the domain's overlap.
@@ -210,8 +224,11 @@ class DontStopStudy(TaskStudy[DontStopArm]):
 
     def stages(self, arm: DontStopArm) -> tuple[Touched, ...]:
         """What each training stage of ``arm`` is shown of the task."""
-        reads = set(ARMS.get(arm.reads, ())) & {TASK, CURATED, NEIGHBOURS}
-        reading = (Touched("reading on", "train", True, False),) if reads else ()
+        phases, reading = set(ARMS.get(arm.reads, ())), []
+        if phases & {*OWN_TEXT, CURATED}:
+            reading.append(Touched("reading on", "train", True, False))
+        if CURATED in phases and _unsupervised(self.task):
+            reading.append(Touched("reading on", "unsup", True, False))
         return (*reading, Touched("classifier", "train", True, True))
 
     def answer(
@@ -226,7 +243,7 @@ class DontStopStudy(TaskStudy[DontStopArm]):
         """
         if arm.reads == TFIDF:
             return tfidf_logistic_regression(shown.texts, shown.labels, self.test.texts), {}
-        encoder = self.adapted(ARMS[arm.reads], shown, seed)
+        encoder = self.adapted(ARMS[arm.reads], shown, seed, arm.neighbours)
         masks = self.once(seed, ("losses", encoder), lambda: self._losses(encoder))
         model, _ = tune_encoder(
             encoder.model,
@@ -241,39 +258,45 @@ class DontStopStudy(TaskStudy[DontStopArm]):
         answers = classify(model, self.test_documents, length, bfloat16=fast)
         return likeliest([answers]), masks
 
-    def adapted(self, phases: Sequence[str], shown: LabelledTexts, seed: int) -> PretrainedEncoder:
+    def adapted(
+        self, phases: Sequence[str], shown: LabelledTexts, seed: int, neighbours: int = 1
+    ) -> PretrainedEncoder:
         """The encoder that has read ``phases``; kept where other cells read the same.
 
         Args:
             phases: kinds of text, one after the other.
             shown: the labelled examples.
             seed: the run's seed.
+            neighbours: of each task text, where those are read.
         """
 
         def read() -> PretrainedEncoder:
             """All phases."""
-            texts = [self.phase_texts(phase, shown, seed) for phase in phases]
-            found = [self.encoder.encode(of_phase) for of_phase in texts]
+            texts = [self.phase_texts(phase, shown, seed, neighbours) for phase in phases]
+            found = [self._encoded(of_phase) for of_phase in texts]
             return adapt(self.encoder, found, self.adaptation, derive(seed, "reading"))
 
         if not phases:
             return self.encoder
-        own = bool(set(phases) & set(OWN_TEXT))
-        return self.once(seed, ("encoder", tuple(phases), len(shown.labels) if own else 0), read)
+        own = (len(shown.labels), neighbours) if set(phases) & set(OWN_TEXT) else ()
+        return self.once(seed, ("encoder", tuple(phases), own), read)
 
-    def phase_texts(self, phase: str, shown: LabelledTexts, seed: int) -> Sequence[str]:
+    def phase_texts(
+        self, phase: str, shown: LabelledTexts, seed: int, neighbours: int = 1
+    ) -> Sequence[str]:
         """What is read in a phase.
 
         Args:
             phase: one of ``dont_stop_pretraining.PHASES``.
             shown: the labelled examples.
             seed: the run's seed.
+            neighbours: of each task text, where those are read.
         """
         if phase not in OWN_TEXT:
             return self.texts[phase]
         if phase == TASK:
             return shown.texts
-        near = self.pool.neighbours(shown.texts, self.size.neighbours)
+        near = self.pool.neighbours(shown.texts, neighbours)
         if phase == RANDOM:
             near = self.pool.at_random(len(near), derive(seed, "random texts"))
         return [*shown.texts, *near]
@@ -286,9 +309,15 @@ class DontStopStudy(TaskStudy[DontStopArm]):
             for kind, documents in self.held_out.items()
         }
 
-    def _never_read(self) -> tuple[str, ...]:
-        splits = self.task.splits
-        return tuple(t for name in ("valid", "test") for t in splits[name].texts)
+    def _encoded(self, texts: Sequence[str]) -> list[list[int]]:
+        """Token ids of each text; a text is encoded once, however many arms and seeds read it."""
+        new = list(dict.fromkeys(text for text in texts if text not in self._known))
+        self._known |= dict(zip(new, self.encoder.encode(new), strict=True))
+        return [self._known[text] for text in texts]
+
+
+def _held_back(task: Corpus) -> tuple[str, ...]:
+    return tuple(t for name in ("valid", "test") for t in task.splits[name].texts)
 
 
 def _unsupervised(task: Corpus) -> tuple[str, ...]:
@@ -320,10 +349,29 @@ def without_rare_classes(task: Corpus, at_least: int) -> Corpus:
     return task
 
 
+def without_copies(task: Corpus) -> Corpus:
+    """``task`` without the training and unlabelled texts that are copies of held-out ones.
+
+    Near copies go too. What is left out is said in ``provenance``. Introduced
+    in the chapter *Don't stop pre-training*.
+
+    Args:
+        task: with splits "valid" and "test", and "train" or "unsup" or both.
+    """
+    splits, gone = dict(task.splits), 0
+    for name in splits.keys() & {"train", "unsup"}:
+        kept = unlike(splits[name].texts, _held_back(task))
+        gone += len(splits[name]) - len(kept)
+        splits[name] = splits[name].take(kept)
+    note = f"without {gone} copies of held-out texts"
+    return replace(task, splits=splits, provenance=f"{task.provenance}; {note}") if gone else task
+
+
 def study(task_name: str, scale: Scale) -> DontStopStudy:
     """The study of a task, with the texts that its :data:`SETTINGS` name.
 
-    Classes that have too few examples for the middle number of labels are left out.
+    Copies of held-out texts are left out, and classes that have too few
+    examples for the middle number of labels.
 
     Introduced in the chapter *Don't stop pre-training*.
 
@@ -343,5 +391,5 @@ def study(task_name: str, scale: Scale) -> DontStopStudy:
         OTHER_TASK: load_task(setting.other).splits["train"].texts,
     }
     size, encoder = sizes(scale), load_pretrained_encoder()
-    task = without_rare_classes(load_task(task_name), size.middle)
+    task = without_rare_classes(without_copies(load_task(task_name)), size.middle)
     return DontStopStudy(task, size, encoder, texts, has_fast_bfloat16())

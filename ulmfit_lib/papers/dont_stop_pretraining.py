@@ -47,14 +47,11 @@ class Adaptation:
     """
 
     updates: int = 200  # optimizer steps of all phases together
-    neighbours: int = 20  # of each task text, for kNN-TAPT; 50, 150 and 500 in the paper
     reading: FurtherPretraining = field(default_factory=FurtherPretraining)  # rate, batches, masks
 
     def __post_init__(self) -> None:
-        if self.updates < 1 or self.neighbours < 1:
-            raise ValueError(
-                f"updates={self.updates}, neighbours={self.neighbours}: give 1 or more of each"
-            )
+        if self.updates < 1:
+            raise ValueError(f"updates={self.updates}: give 1 or more")
 
 
 @dataclass(frozen=True)

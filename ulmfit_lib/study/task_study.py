@@ -117,6 +117,11 @@ class TaskStudy(ABC, Generic[Arm]):
     def stages(self, arm: Arm) -> Sequence[Touched]:
         """What each training stage of ``arm`` is shown."""
 
+    @property
+    def data_hashes(self) -> Mapping[str, str]:
+        """Fingerprints of what is read, by name, for the record."""
+        return {self.task.name: self.task.fingerprint}
+
     def seeds_of(self, name: str) -> int:
         """Runs of the arm ``name``: all seeds, unless a study spends fewer on what no claim needs.
 
@@ -284,7 +289,7 @@ def _experiment(paper: str, task_name: str, scale: Scale, study: TaskStudy[Any])
         cells=_cells(study),
         gold=study.test.labels,
         label_names=study.task.label_names,
-        data_hashes={study.task.name: study.task.fingerprint},
+        data_hashes=study.data_hashes,
         weight_hashes={name: actual for name, (actual, _) in weight_hashes().items()},
     )
 

@@ -82,7 +82,7 @@ def with_validation(corpus: Corpus, fraction: float, seed: int) -> Corpus:
     drawn = _draw_texts(train.texts, fraction * len(train), seed)
     held = [i for i, text in enumerate(train.texts) if text in drawn]
     kept = [i for i, text in enumerate(train.texts) if text not in drawn]
-    splits = {**corpus.splits, "train": _rows(train, kept), "valid": _rows(train, held)}
+    splits = {**corpus.splits, "train": train.take(kept), "valid": train.take(held)}
     note = f"valid is {len(held):,} rows of train drawn with seed {seed}"
     return replace(corpus, splits=splits, provenance=f"{corpus.provenance}; {note}")
 
@@ -113,7 +113,7 @@ def without_class(corpus: Corpus, name: str) -> Corpus:
 def _without_label(split: Split, gone: int) -> Split:
     if split.labels is None:
         return split
-    kept = _rows(split, [i for i, label in enumerate(split.labels) if label != gone])
+    kept = split.take([i for i, label in enumerate(split.labels) if label != gone])
     return replace(kept, labels=tuple(y - (y > gone) for y in kept.labels or ()))
 
 
@@ -182,12 +182,3 @@ def _draw_texts(texts: Sequence[str], rows: float, seed: int) -> set[str]:
         drawn.add(text)
         count += repeats
     return drawn
-
-
-def _rows(split: Split, chosen: Sequence[int]) -> Split:
-    labels, texts_b = split.labels, split.texts_b
-    return Split(
-        texts=tuple(split.texts[i] for i in chosen),
-        labels=None if labels is None else tuple(labels[i] for i in chosen),
-        texts_b=None if texts_b is None else tuple(texts_b[i] for i in chosen),
-    )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -39,6 +39,15 @@ class Split:
     def __len__(self) -> int:
         return len(self.texts)
 
+    def take(self, chosen: Sequence[int]) -> Split:
+        """The rows with these indices."""
+        labels, texts_b = self.labels, self.texts_b
+        return Split(
+            texts=tuple(self.texts[i] for i in chosen),
+            labels=None if labels is None else tuple(labels[i] for i in chosen),
+            texts_b=None if texts_b is None else tuple(texts_b[i] for i in chosen),
+        )
+
 
 @dataclass(frozen=True)
 class Corpus:
@@ -56,19 +65,32 @@ class Corpus:
     fingerprint: str = field(init=False)  # SHA-256 (hex) of texts, labels and label names
 
     def __post_init__(self) -> None:
-        digest = hashlib.sha256()
-        for part in self._content():
-            digest.update(len(part).to_bytes(8, "little") + part)
-        object.__setattr__(self, "fingerprint", digest.hexdigest())
+        object.__setattr__(self, "fingerprint", fingerprint(self.splits, self.label_names))
 
-    def _content(self) -> Iterator[bytes]:
-        yield json.dumps(self.label_names).encode()
-        for name, split in sorted(self.splits.items()):
-            yield name.encode()
-            yield json.dumps(split.labels).encode()
-            for column in (split.texts, split.texts_b or ()):
-                yield str(len(column)).encode()
-                yield from (text.encode("utf-8", "surrogatepass") for text in column)
+
+def fingerprint(splits: Mapping[str, Split], label_names: Sequence[str] = ()) -> str:
+    """SHA-256 (hex) of texts, labels and label names.
+
+    Introduced in the chapter *Text and language models*.
+
+    Args:
+        splits: rows by name of the split.
+        label_names: names of the classes.
+    """
+    digest = hashlib.sha256()
+    for part in _content(splits, label_names):
+        digest.update(len(part).to_bytes(8, "little") + part)
+    return digest.hexdigest()
+
+
+def _content(splits: Mapping[str, Split], label_names: Sequence[str]) -> Iterator[bytes]:
+    yield json.dumps(label_names).encode()
+    for name, split in sorted(splits.items()):
+        yield name.encode()
+        yield json.dumps(split.labels).encode()
+        for column in (split.texts, split.texts_b or ()):
+            yield str(len(column)).encode()
+            yield from (text.encode("utf-8", "surrogatepass") for text in column)
 
 
 def to_json(corpus: Corpus) -> bytes:

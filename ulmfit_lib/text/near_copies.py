@@ -42,6 +42,37 @@ def near_copy_groups(texts: Sequence[str], threshold: float, n: int = 3) -> list
     return [_root(group, index) for index in range(len(texts))]
 
 
+def unlike(
+    texts: Sequence[str],
+    forbidden: Sequence[str],
+    threshold: float = 0.5,
+    distinct: bool = False,
+) -> list[int]:
+    """Which ``texts`` are no near copies of ``forbidden`` ones.
+
+    Introduced in the chapter *Don't stop pre-training*.
+
+    Args:
+        texts: to choose from.
+        forbidden: texts that must not be trained on, such as a test set's.
+        threshold: as :func:`near_copy_groups` takes it.
+        distinct: nor of an earlier one of ``texts``.
+
+    Returns:
+        Their indices, rising.
+
+    Raises:
+        ValueError: ``threshold`` is not in (0, 1].
+    """
+    first = len(forbidden)
+    groups = near_copy_groups([*forbidden, *texts], threshold)[first:]
+    return [
+        i
+        for i, group in enumerate(groups)
+        if group >= first and (group == first + i or not distinct)
+    ]
+
+
 def shingles(text: str, n: int = 3) -> frozenset[str]:
     """The runs of ``n`` words in ``text``, without case, numbers and punctuation.
 

@@ -18,7 +18,7 @@ from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.preprocessing import normalize
 
-from ulmfit_lib.text.near_copies import near_copy_groups
+from ulmfit_lib.text.near_copies import unlike
 
 Vectors = NDArray[np.float32]
 _BLOCK = 512  # task texts whose similarities to the pool are held at once
@@ -57,9 +57,7 @@ class Pool:
         forbidden: Sequence[str] = (),
         config: EmbeddingConfig = EmbeddingConfig(),
     ) -> None:
-        groups = near_copy_groups([*forbidden, *texts], threshold=0.5)[len(forbidden) :]
-        first = [i for i, group in enumerate(groups, start=len(forbidden)) if group == i]
-        self.texts = tuple(texts[i - len(forbidden)] for i in first)
+        self.texts = tuple(texts[i] for i in unlike(texts, forbidden, distinct=True))
         self._words = TfidfVectorizer(
             sublinear_tf=True,
             stop_words="english",
