@@ -132,6 +132,10 @@ class TaskStudy(ABC, Generic[Arm]):
         accuracy = float(np.mean(np.equal(predictions, self.test.labels)))
         return CellResult({"accuracy": accuracy}, tuple(predictions), curves, self.touched(arm))
 
+    def data_hashes(self) -> dict[str, str]:
+        """Fingerprint of the task, by its name; with those of every other corpus that arms read."""
+        return {self.task.name: self.task.fingerprint}
+
     def touched(self, arm: Arm) -> tuple[Touched, ...]:
         """What each stage of ``arm`` is shown; the evaluation alone sees the test split."""
         return (*self.stages(arm), Touched(EVALUATION, "test", True, True))
@@ -284,7 +288,7 @@ def _experiment(paper: str, task_name: str, scale: Scale, study: TaskStudy[Any])
         cells=_cells(study),
         gold=study.test.labels,
         label_names=study.task.label_names,
-        data_hashes={study.task.name: study.task.fingerprint},
+        data_hashes=study.data_hashes(),
         weight_hashes={name: actual for name, (actual, _) in weight_hashes().items()},
     )
 
