@@ -3,10 +3,12 @@
 from dataclasses import replace
 
 import pytest
+from transformers import BertConfig, BertForMaskedLM
 
-from ulmfit_lib.models.pretrained_encoder import load_pretrained_encoder
+from ulmfit_lib.models.pretrained_encoder import PretrainedEncoder, load_pretrained_encoder
 from ulmfit_lib.papers import bert_experiment
 from ulmfit_lib.papers.bert_experiment import (
+    CLAIMED,
     CROSS_DOMAIN,
     IN_DOMAIN,
     TASKS,
@@ -17,14 +19,19 @@ from ulmfit_lib.papers.bert_experiment import (
     joined_pairs,
     sizes,
 )
+from ulmfit_lib.papers.bert_finetuning import tune_encoder, tune_on_tasks
 from ulmfit_lib.study.claims import load_claims
 from ulmfit_lib.study.records import EVALUATION, check_result
 from ulmfit_lib.study.scale import Scale
 from ulmfit_lib.text.corpus import Corpus, Split
+from ulmfit_lib.text.tokenizer import load_tokenizer
 
 SMOKE = sizes(Scale.SMOKE)
-TEXTS = {IN_DOMAIN: ["A mill stands at the river. " * 30], CROSS_DOMAIN: ["x = f(y) + 1\n" * 40]}
-BASE = base_tuning(SMOKE, 4)
+TEXTS = {
+    IN_DOMAIN: {"mills": ["A mill stands at the river. " * 30]},
+    CROSS_DOMAIN: {"code": ["x = f(y) + 1\n" * 40]},
+}
+BASE = base_tuning(SMOKE, load_pretrained_encoder().model)
 FOUND = arms(SMOKE, BASE, 4)
 
 
@@ -61,8 +68,9 @@ def test_every_claim_names_arms_that_there_are():
             continue
         rule = claim.rule
         named = [arm for pair in getattr(rule, "pairs", ()) for arm in pair]
-        missing = {*named, *getattr(rule, "arms", ())} - set(FOUND)
-        assert not missing, f"{claim.id}: {missing}"
+        named += getattr(rule, "arms", ())
+        assert set(named) <= set(FOUND), f"{claim.id}: no arm {set(named) - set(FOUND)}"
+        assert set(named) <= CLAIMED, f"{claim.id}: too few seeds for {set(named) - CLAIMED}"
 
 
 def test_each_arm_changes_one_thing():
@@ -79,7 +87,7 @@ def test_each_arm_changes_one_thing():
 
 
 def test_a_kind_of_text_that_is_missing_has_no_arm(task):
-    texts = {IN_DOMAIN: (), CROSS_DOMAIN: TEXTS[CROSS_DOMAIN]}
+    texts = {IN_DOMAIN: {}, CROSS_DOMAIN: TEXTS[CROSS_DOMAIN]}
     study = BertStudy(task, SMOKE, load_pretrained_encoder(), texts, [])
     assert f"text={IN_DOMAIN}" not in study.arms and f"text={CROSS_DOMAIN}" in study.arms
 
@@ -112,6 +120,113 @@ def test_every_task_finds_its_texts_and_companions(monkeypatch, task):
     found = bert_experiment.study("imdb", Scale.SMOKE)
     assert set(asked) == {"imdb", "yelp10k", "amazon-mds", "ag-news", "trec6"}
     assert len(found.others) == 2
-    assert all(
-        "test" not in text for kind in (IN_DOMAIN, CROSS_DOMAIN) for text in found.texts[kind]
+    read = [found.texts[kind] for kind in (IN_DOMAIN, CROSS_DOMAIN)]
+    assert [list(by_corpus) for by_corpus in read] == [["yelp10k", "amazon-mds"], ["ag-news"]]
+    assert all("test" not in t for by_corpus in read for texts in by_corpus.values() for t in texts)
+    assert set(found.data_hashes()) == {
+        *("imdb", "ag-news", "trec6"),
+        *("texts of yelp10k", "texts of amazon-mds", "texts of ag-news"),
+    }
+
+
+def test_text_of_the_domain_holds_no_filler_of_the_long_test_documents(monkeypatch, task):
+    fillers = tuple(f"filler number {i} of the lot" for i in range(40))
+    monkeypatch.setattr(bert_experiment.pydocs, "load", lambda: replace(task, name="pydocs"))
+    monkeypatch.setattr(bert_experiment.pydocs, "other_docstrings", lambda: fillers)
+    monkeypatch.setattr(bert_experiment.pydocs, "source_code", lambda: ("x = 1\n" * 40,))
+    monkeypatch.setattr(bert_experiment, "load", lambda name: replace(task, name=name))
+    found = bert_experiment.study(bert_experiment.LONG, Scale.SMOKE)
+    read = {text for texts in found.texts[IN_DOMAIN].values() for text in texts}
+    parts = {
+        name: {p for text in split.texts for p in text.split("\n") if p in fillers}
+        for name, split in found.task.splits.items()
+    }
+    assert parts["train"] <= read and parts["test"] and parts["valid"]
+    assert not read & (parts["test"] | parts["valid"])
+
+
+def test_the_audit_names_every_corpus_that_an_arm_reads(toy_study, task):
+    def stages(name):
+        return {(t.stage, t.split, t.labels) for t in toy_study.stages(toy_study.arms[name])}
+
+    own = {("classifier", "train", True), ("masks filled after the tuning", "valid", False)}
+    assert stages("FiT") == own
+    assert stages("text=in-domain") - own == {("further pre-training on mills", "train", False)}
+    assert stages("text=cross-domain") - own == {("further pre-training on code", "train", False)}
+    assert stages("text=within-task, half") - own == {
+        ("further pre-training on toy", "train", False)
+    }
+    assert stages("text=within-task, transductive") - own == {
+        (f"further pre-training on {task.name}", split, False) for split in ("train", "test")
+    }
+    assert stages(TASKS) - own == {(f"tuning on {task.name} along", "train", True)}
+    assert stages("few labels, frozen encoder") == {("classifier", "train", True)}
+
+
+def test_with_other_tasks_the_own_one_is_seen_as_often_as_alone(toy_study, monkeypatch):
+    size = toy_study.size
+    alone = toy_study.arms["FiT"].tuning.updates
+    seen = []
+
+    def shared(encoder, tasks, config, seed, special):
+        batches = [-(-len(t.documents) // config.batch_size) for t in tasks]
+        seen.append(config.updates / sum(batches) * batches[0])
+        return tune_on_tasks(encoder, tasks, config, seed, special)
+
+    def tuned(encoder, documents, labels, n_classes, config, *args, **more):
+        seen.append(config.updates)
+        return tune_encoder(encoder, documents, labels, n_classes, config, *args, **more)
+
+    monkeypatch.setattr(bert_experiment, "tune_on_tasks", shared)
+    monkeypatch.setattr(bert_experiment, "tune_encoder", tuned)
+    toy_study.run(toy_study.arms[TASKS], seed=7)
+    assert seen == [alone / 2, alone / 2] and sum(seen) == size.updates
+
+
+def test_texts_are_encoded_once_a_seed(toy_study, monkeypatch):
+    lists = []
+    encoder = toy_study.encoder
+
+    def encode(self, texts):
+        lists.append(tuple(texts))
+        return PretrainedEncoder.encode(encoder, texts)
+
+    watched = type("Watched", (PretrainedEncoder,), {"encode": encode})
+    copy = watched(encoder.masked_lm, encoder.tokenizer, encoder.special, encoder.mask)
+    monkeypatch.setattr(toy_study, "encoder", copy)
+    for name in ("FiT", "lr=5x", "text=within-task", "text=within-task, half"):
+        toy_study.run(toy_study.arms[name], seed=11)
+    assert len(lists) == len(set(lists)) == 2  # the labelled examples, and what is read
+
+
+def test_arms_of_a_claim_have_every_seed(task):
+    large = replace(sizes(Scale.LAPTOP), max_length=16)
+    study = BertStudy(task, large, load_pretrained_encoder(), TEXTS, [])
+    seeds = {name: study.seeds_of(name) for name in study.arms}
+    assert seeds["FiT"] == seeds["layer=0"] == 5 and seeds["hierarchical=max"] == 3
+    assert set(CLAIMED) <= set(seeds)  # no name that no arm has
+
+
+def test_most_epochs_thaw_and_the_last_one_trains_everything():
+    large = sizes(Scale.LAPTOP)
+    found = arms(large, BASE, 4)["schedule=stlr, gradual"].tuning
+    epochs = large.updates * large.batch_size // large.labels
+    assert found.thaw_stages == epochs - 1 == 3
+
+
+def test_another_checkpoint_brings_its_rates_and_its_length(task):
+    config = BertConfig(
+        vocab_size=len(load_tokenizer().get_vocab()),
+        hidden_size=264,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=32,
+        max_position_embeddings=12,
     )
+    wide = replace(load_pretrained_encoder(), masked_lm=BertForMaskedLM(config))
+    paper = replace(SMOKE, max_length=512)
+    found = BertStudy(task, replace(paper, text_length=12), wide, TEXTS, [])
+    assert found.base.lr_max == 2e-5 and found.reading.lr_max == 5e-5
+    assert found.base.max_length == found.size.max_length == 12
+    assert found.arms["hierarchical=mean"].tuning.head.piece_length == 12
+    assert len(found.base.ratio) == 2 + 2

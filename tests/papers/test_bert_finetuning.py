@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from transformers import BertConfig, BertModel
 
 from tests.tiny_checkpoints import POSITIONS
 from ulmfit_lib.models.encoder import EncoderConfig
@@ -19,8 +20,10 @@ from ulmfit_lib.papers.bert_finetuning import (
     encoder_plan,
     fine_tune,
     new_classifier,
+    rates_for,
     tune_encoder,
     tune_on_tasks,
+    tuning_for,
     under_its_old_head,
     untrained_encoder,
 )
@@ -176,6 +179,19 @@ def test_any_checkpoint_is_fine_tuned_by_one_argument(checkpoint, truncation):
     assert tuned.probabilities(texts[:2]).argmax(dim=1).tolist() == [0, 1]
     alone = torch.cat([tuned.probabilities([text]) for text in texts[:2]])
     torch.testing.assert_close(tuned.probabilities(texts[:2]), alone, atol=1e-5, rtol=1e-4)
+
+
+def test_without_a_recipe_the_checkpoint_decides(checkpoint):
+    shipped = load_pretrained_encoder()
+    assert tuning_for(shipped.model) == EncoderTuning()
+    assert rates_for(shipped.model) == (5e-4, 5e-4)
+    wide = BertConfig(hidden_size=768, num_hidden_layers=1, vocab_size=20)
+    base = BertModel(wide)
+    assert rates_for(base) == (2e-5, 5e-5)  # at 4e-4 it does not converge
+    assert tuning_for(base).lr_max == 2e-5 and tuning_for(base).max_length == 128
+    tuned = fine_tune(["the mill", "a river"] * 4, [0, 1] * 4, 2, checkpoint)
+    assert tuned.config == tuning_for(load_pretrained_encoder(checkpoint).model)
+    assert tuned.config.max_length == POSITIONS
 
 
 def test_forgetting_is_measured_under_the_old_head(checkpoint):

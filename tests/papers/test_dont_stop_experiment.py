@@ -126,9 +126,9 @@ def test_curated_text_is_told_apart_from_the_labelled(toy_study, task):
     study = DontStopStudy(replace(task, splits=splits), SMOKE, load_pretrained_encoder(), TEXTS)
     read = [t.split for t in study.stages(study.arms["curated TAPT/4"])]
     assert read == ["train", "unsup", "train"]
-    hashes = study.data_hashes
+    hashes = study.data_hashes()
     assert set(hashes) == {task.name, *TEXTS, CURATED}
-    assert hashes[DOMAIN] == toy_study.data_hashes[DOMAIN] != hashes[CURATED]
+    assert hashes[DOMAIN] == toy_study.data_hashes()[DOMAIN] != hashes[CURATED]
 
 
 def test_a_text_is_encoded_once(task, monkeypatch):

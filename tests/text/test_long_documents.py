@@ -5,7 +5,12 @@ from collections import Counter
 import pytest
 
 from ulmfit_lib.text.corpus import Corpus, Split
-from ulmfit_lib.text.long_documents import LongDocumentConfig, long_documents, long_task
+from ulmfit_lib.text.long_documents import (
+    LongDocumentConfig,
+    fillers_of_splits,
+    long_documents,
+    long_task,
+)
 
 FILLERS = [f"filler {i}" for i in range(30)]
 TEXTS = [f"text {i}" for i in range(400)]
@@ -41,6 +46,9 @@ def test_splits_share_no_filler_and_keep_their_labels():
         for name, split in long.splits.items()
     }
     assert not used["train"] & used["test"] and not used["train"] & used["valid"]
+    own = fillers_of_splits(task, FILLERS)
+    assert sorted(f for of_split in own.values() for f in of_split) == sorted(FILLERS)
+    assert all(used[name] <= set(own[name]) for name in used)
     assert all(split.labels == (0, 1) for split in long.splits.values())
 
 

@@ -7,12 +7,16 @@ to fine-tune BERT*.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 
+from ulmfit_lib.models.encoder import SHIPPED_ENCODER
 from ulmfit_lib.models.encoder_classifier import EncoderClassifierConfig
 from ulmfit_lib.models.hierarchical import PIECE_POOLINGS, HierarchicalConfig
 from ulmfit_lib.models.layer_features import COMBINATIONS, layer_by_layer
@@ -21,6 +25,7 @@ from ulmfit_lib.models.pretrained_encoder import (
     PretrainedEncoder,
     encoder_parts,
     load_pretrained_encoder,
+    n_positions,
 )
 from ulmfit_lib.papers import ulmfit
 from ulmfit_lib.papers.bert_finetuning import (
@@ -28,8 +33,10 @@ from ulmfit_lib.papers.bert_finetuning import (
     LabelledDocuments,
     as_read,
     classify,
+    rates_for,
     tune_encoder,
     tune_on_tasks,
+    tuning_for,
     under_its_old_head,
 )
 from ulmfit_lib.study.baselines import linear_probe, tfidf_logistic_regression
@@ -49,8 +56,8 @@ from ulmfit_lib.study.task_study import (
 )
 from ulmfit_lib.text import pydocs
 from ulmfit_lib.text.corpora import load, with_validation
-from ulmfit_lib.text.corpus import Corpus, Split
-from ulmfit_lib.text.long_documents import long_task
+from ulmfit_lib.text.corpus import Corpus, Split, fingerprint
+from ulmfit_lib.text.long_documents import fillers_of_splits, long_task
 from ulmfit_lib.text.truncation import FRAME, TRUNCATIONS
 from ulmfit_lib.training.fine_tuning import Documents, class_probabilities
 from ulmfit_lib.training.further_pretraining import (
@@ -61,11 +68,23 @@ from ulmfit_lib.training.further_pretraining import (
 from ulmfit_lib.training.groups import layer_decay
 
 LONG = "pydocs-long"  # made of pydocs and the docstrings of other packages
-TUNED, TFIDF, PROBE, ULMFIT, TASKS = "FiT", "TF-IDF", "frozen encoder", "ULMFiT", "multi-task"
+TUNED, TFIDF, PROBE, TASKS = "FiT", "TF-IDF", "frozen encoder", "multi-task"
+ULMFIT = (
+    "ULMFiT's classifier, LM as shipped"  # no LM tuning; the chapter before has the whole method
+)
 WITHIN, IN_DOMAIN, CROSS_DOMAIN = "within-task", "in-domain", "cross-domain"
 WITH_TEST = f"within-task, {TRANSDUCTIVE}"
 RATES = (0.2, 1.0, 5.0, 20.0)  # times the base rate; in the paper the largest is 20 times the best
 DECAYS = (1.0, 0.95, 0.9, 0.85)  # the paper's, section 5.3.4
+# Arms that claims of the ledger name: every seed runs them, the others have fewer.
+CLAIMED = frozenset(
+    {TUNED, TFIDF, TASKS, "few labels", f"few labels, {TFIDF}", f"few labels, {WITHIN}"}
+    | {f"text={kind}" for kind in (WITHIN, CROSS_DOMAIN)}
+    | {f"truncation={how}" for how in TRUNCATIONS}
+    | {f"layer={i}" for i in (0, 1, 2, "last")}
+    | {f"layers=last-2 {combination}" for combination in COMBINATIONS}
+    | {"hierarchical=attention", "lr=1x", "lr=20x", "decay=1", "decay=0.95"}
+)
 # Corpora whose text is of the task's domain, of another one, and tasks to be learned along.
 DOMAINS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
     "imdb": (("yelp10k", "amazon-mds"), ("ag-news",), ("ag-news", "trec6")),
@@ -81,11 +100,13 @@ EMBEDDED = ((OTHER_DOCSTRINGS,), (SOURCE_CODE,), ("pydocs", "pydocs-roles"))
 class BertSizes(StudySizes):
     """How large this study is. Introduced in the chapter *How to fine-tune BERT*."""
 
+    unclaimed_seeds: int  # runs of an arm that no claim names
     labels: int  # labelled examples, of all classes together
     few: int  # the same in the arms with few labels
     updates: int  # optimizer steps of a classifier, in whole epochs
     batch_size: int  # documents
-    max_length: int  # tokens of a document or piece, [CLS] and [SEP] included
+    # tokens of a document or piece, [CLS] and [SEP] included; as many as the encoder has at most
+    max_length: int
     max_pieces: int  # of a longer document
     texts: int  # texts that the encoder reads on, at most
     text_updates: int  # optimizer steps of further pre-training
@@ -107,10 +128,24 @@ class BertArm(StudyArm):
 def sizes(scale: Scale | None = None) -> BertSizes:
     """The study's sizes at ``scale``, by default the dial's; label counts follow from the task."""
     return pick(
-        smoke=BertSizes(1, (2, 4), 20, 8, 4, 2, 4, 16, 2, 40, 2, 4, 16, 8),
-        laptop=BertSizes(5, (10, 50), 400, 400, 100, 50, 16, 64, 3, 4000, 80, 16, 128, 20),
+        smoke=BertSizes(1, (2, 4), 20, 1, 8, 4, 4, 4, 16, 2, 40, 4, 4, 16, 8),
+        laptop=BertSizes(5, (10, 50), 1000, 3, 400, 100, 100, 16, 64, 12, 4000, 60, 16, 128, 40),
         paper=BertSizes(
-            5, (50, 2500), 25_000, 25_000, 100, 4000, 24, 128, 24, 100_000, 100_000, 32, 128, 1000
+            5,
+            (50, 2500),
+            25_000,
+            5,
+            25_000,
+            100,
+            4000,
+            24,
+            512,
+            24,
+            100_000,
+            100_000,
+            32,
+            128,
+            1000,
         ),
         scale=scale,
     )
@@ -131,21 +166,22 @@ def fitting(size: BertSizes, labels: Sequence[int]) -> BertSizes:
     return replace(size, per_class=(few, many))
 
 
-def base_tuning(size: BertSizes, n_layers: int, bfloat16: bool = False) -> EncoderTuning:
-    """The paper's recipe for the shipped encoder; every arm changes one thing in it.
+def base_tuning(size: BertSizes, encoder: PreTrainedModel, bfloat16: bool = False) -> EncoderTuning:
+    """The paper's recipe at the rate that fits ``encoder``; every arm changes one thing in it.
 
     Introduced in the chapter *How to fine-tune BERT*.
 
     Args:
         size: updates, batches, lengths.
-        n_layers: of the encoder.
+        encoder: what is to be tuned.
         bfloat16: compute products in bfloat16.
     """
-    return EncoderTuning(
+    return replace(
+        tuning_for(encoder),
         updates=size.updates,
         batch_size=size.batch_size,
         max_length=size.max_length,
-        ratio=layer_decay(n_layers, 0.95),
+        ratio=layer_decay(len(encoder_parts(encoder).layers), 0.95),
         truncation="head+tail",
         bfloat16=bfloat16,
     )
@@ -169,11 +205,13 @@ def arms(size: BertSizes, base: EncoderTuning, n_layers: int) -> dict[str, BertA
     found |= {name: replace(whole, tuning=t) for name, t in _tunings(size, base, n_layers).items()}
     for text in (WITHIN, IN_DOMAIN, CROSS_DOMAIN, WITH_TEST):
         found[f"text={text}"] = replace(whole, text=text, text_updates=n)
-    found[f"text={WITHIN}, a quarter"] = replace(whole, text=WITHIN, text_updates=n // 4)
+    for share, parts in (("a quarter", 4), ("half", 2)):
+        found[f"text={WITHIN}, {share}"] = replace(whole, text=WITHIN, text_updates=n // parts)
     scarce = replace(whole, per_class=few)
     found["few labels"] = scarce
     found[f"few labels, {WITHIN}"] = replace(scarce, text=WITHIN, text_updates=n)
-    found[f"few labels, {TFIDF}"] = replace(scarce, method=TFIDF)
+    for method in (TFIDF, PROBE):
+        found[f"few labels, {method}"] = replace(scarce, method=method)
     return found
 
 
@@ -185,7 +223,7 @@ def _tunings(size: BertSizes, base: EncoderTuning, n_layers: int) -> dict[str, E
             piece_pooling=pooling,
             piece_length=size.max_length,
             max_pieces=size.max_pieces,
-            group_size=64,
+            group_size=128,
         )
         found[f"hierarchical={pooling}"] = replace(base, head=in_pieces)
     for name, layers in _layer_choices(n_layers).items():
@@ -202,14 +240,16 @@ def _tunings(size: BertSizes, base: EncoderTuning, n_layers: int) -> dict[str, E
     found["decay=0.95, as released"] = replace(base, ratio=released)
     found["schedule=released"] = replace(base, schedule="released")
     found["schedule=stlr"] = replace(base, schedule="stlr")
-    found["schedule=stlr, gradual"] = replace(base, schedule="stlr", thaw_stages=1)
+    # All epochs but the last thaw, from the head down: as far as so few epochs go.
+    thawing = max(0, round(size.updates * size.batch_size / size.labels) - 1)
+    found["schedule=stlr, gradual"] = replace(base, schedule="stlr", thaw_stages=thawing)
     return found
 
 
 def _layer_choices(n_layers: int) -> dict[str, tuple[int, ...]]:
-    """Single layers, and the first third, the last third and all of them.
+    """Single layers; the first four, the last four and all of BERT's twelve.
 
-    The paper's first and last four of twelve are the first and last two of four.
+    Of four layers the first two, the last two and all.
     """
     some = 4 if n_layers >= 12 else max(2, n_layers // 2)
     return {
@@ -217,6 +257,7 @@ def _layer_choices(n_layers: int) -> dict[str, tuple[int, ...]]:
         "last": (-1,),
         f"first-{some}": tuple(range(some)),
         f"last-{some}": tuple(range(-some, 0)),
+        "all": tuple(range(n_layers)),
     }
 
 
@@ -230,8 +271,8 @@ class BertStudy(TaskStudy[BertArm]):
         task: labelled texts with splits "train", "valid" and "test".
         size: how much of it to use.
         encoder: where every arm starts.
-        texts: unlabelled texts by kind: in-domain, cross-domain; a kind
-            without any has no arm.
+        texts: unlabelled texts by kind (in-domain, cross-domain) and by corpus;
+            a kind without any has no arm.
         others: tasks to be learned along.
         bfloat16: compute products in bfloat16.
     """
@@ -243,25 +284,33 @@ class BertStudy(TaskStudy[BertArm]):
         task: Corpus,
         size: BertSizes,
         encoder: PretrainedEncoder,
-        texts: Mapping[str, Sequence[str]],
+        texts: Mapping[str, Mapping[str, Sequence[str]]],
         others: Sequence[Corpus],
         bfloat16: bool = False,
     ) -> None:
-        size = fitting(size, labelled(task, "train").labels)
-        n_layers = len(encoder_parts(encoder.model).layers)
-        self.base = base_tuning(size, n_layers, bfloat16)
-        reading = FurtherPretraining(
-            size.text_updates, 5e-4, 0.1, size.text_batch, size.text_length, bfloat16=bfloat16
-        )
+        places = min(size.max_length, n_positions(encoder.model))
+        size = fitting(replace(size, max_length=places), labelled(task, "train").labels)
+        self.base = base_tuning(size, encoder.model, bfloat16)
+        rate, batch, length = rates_for(encoder.model).reading, size.text_batch, size.text_length
+        reading = FurtherPretraining(size.text_updates, rate, 0.1, batch, length, bfloat16=bfloat16)
         own = task.splits["train"].texts
-        self.texts = {WITHIN: own, **{kind: found for kind, found in texts.items() if found}}
-        self.texts[WITH_TEST] = (*own, *task.splits["test"].texts)
-        found = arms(size, self.base, n_layers)
+        self.texts: dict[str, Mapping[str, Sequence[str]]] = {WITHIN: {task.name: own}}
+        self.texts |= {kind: found for kind, found in texts.items() if found}
+        self.texts[WITH_TEST] = {task.name: (*own, *task.splits["test"].texts)}
+        found = arms(size, self.base, len(encoder_parts(encoder.model).layers))
         kept = {name: a for name, a in found.items() if not a.text or a.text in self.texts}
         super().__init__(task, size, kept, {"base": self.base, "reading": reading})
         self.encoder, self.others, self.reading = encoder, others, reading
         self.test_documents = encoder.encode(self.test.texts)
         self.held_out = encoder.encode(labelled(task, "valid", size.held_out).texts)
+
+    def seeds_of(self, name: str) -> int:
+        """All seeds for the arms of a claim, fewer for the others.
+
+        Args:
+            name: one of :func:`arms`.
+        """
+        return self.size.seeds if name in CLAIMED else self.size.unclaimed_seeds
 
     def run(self, arm: BertArm, seed: int) -> CellResult:
         """As every study; with the last training loss, and what masks cost after the tuning.
@@ -275,15 +324,26 @@ class BertStudy(TaskStudy[BertArm]):
         return replace(result, metrics={**result.metrics, **last})
 
     def stages(self, arm: BertArm) -> tuple[Touched, ...]:
-        """What each training stage of ``arm`` is shown."""
-        reads = [Touched("further pre-training", "train", True, False)]
+        """What each training stage of ``arm`` is shown, of the task and of every other corpus."""
+        names = self.texts.get(arm.text, {})
+        stages = [Touched(f"further pre-training on {n}", "train", True, False) for n in names]
         if arm.text == WITH_TEST:
-            reads.append(Touched("further pre-training", "test", True, False))
-        own_text = arm.text in (WITHIN, WITH_TEST)
-        stages = [*(reads if own_text else []), Touched("classifier", "train", True, True)]
+            stages.append(replace(stages[0], split="test"))
+        if arm.method == TASKS:
+            others = (f"tuning on {other.name} along" for other in self.others)
+            stages += [Touched(stage, "train", True, True) for stage in others]
+        stages.append(Touched("classifier", "train", True, True))
         if arm.method in (TUNED, TASKS):
             stages.append(Touched("masks filled after the tuning", "valid", True, False))
         return tuple(stages)
+
+    def data_hashes(self) -> dict[str, str]:
+        """Fingerprints of the task, of its companions and of the texts that are read."""
+        hashes = super().data_hashes() | {c.name: c.fingerprint for c in self.others}
+        for kind in (IN_DOMAIN, CROSS_DOMAIN):
+            for name, read in self.texts.get(kind, {}).items():
+                hashes[f"texts of {name}"] = fingerprint({"train": Split(tuple(read))})
+        return hashes
 
     def answer(self, arm: BertArm, shown: LabelledTexts, seed: int) -> tuple[Sequence[int], Curves]:
         """Train ``arm`` and classify the test set.
@@ -295,7 +355,9 @@ class BertStudy(TaskStudy[BertArm]):
         """
         if arm.method == TFIDF:
             return tfidf_logistic_regression(shown.texts, shown.labels, self.test.texts), {}
-        documents = self.encoder.encode(shown.texts)
+        documents = self.once(
+            seed, ("documents", arm.per_class), lambda: self.encoder.encode(shown.texts)
+        )
         if arm.method == PROBE:
             return self._probe(documents, shown.labels), {}
         if arm.method == ULMFIT:
@@ -333,11 +395,8 @@ class BertStudy(TaskStudy[BertArm]):
         special, classes = start.special, len(self.task.label_names)
         encoder = start.model
         if arm.method == TASKS:
-            tasks = [LabelledDocuments(documents, labels, classes), *self._other_tasks(seed)]
-            longer = replace(tuning, updates=tuning.updates * len(tasks))
-            shared, _ = tune_on_tasks(encoder, tasks, longer, seed, special)
-            encoder, head = shared.encoder, _linear(shared.head[0])
-            tuning = replace(tuning, lr_max=tuning.lr_max / 2)
+            encoder, head = self._with_other_tasks(tuning, documents, labels, seed)
+            tuning = replace(tuning, updates=tuning.updates // 2, lr_max=tuning.lr_max / 2)
         model, rows = tune_encoder(
             encoder, documents, labels, classes, tuning, seed, special=special, head=head
         )
@@ -360,14 +419,35 @@ class BertStudy(TaskStudy[BertArm]):
 
         def read() -> PretrainedEncoder:
             """Further pre-training on a sample of the texts."""
-            texts = sample_texts(self.texts[arm.text], self.size.texts, seed)
+            documents = self.once(seed, ("texts", arm.text), lambda: self._sample(arm.text, seed))
             config = replace(self.reading, updates=arm.text_updates)
             order = derive(seed, "further pre-training")
-            return further_pretrain(self.encoder, self.encoder.encode(texts), config, order)[0]
+            return further_pretrain(self.encoder, documents, config, order)[0]
 
         if not arm.text:
             return self.encoder
         return self.once(seed, (arm.text, arm.text_updates), read)
+
+    def _sample(self, kind: str, seed: int) -> list[list[int]]:
+        """A sample of the texts of a kind, as tokens."""
+        texts = [text for of_corpus in self.texts[kind].values() for text in of_corpus]
+        return self.encoder.encode(sample_texts(texts, self.size.texts, seed))
+
+    def _with_other_tasks(
+        self, tuning: EncoderTuning, documents: Documents, labels: Sequence[int], seed: int
+    ) -> tuple[PreTrainedModel, nn.Linear]:
+        """The encoder, and the task's own head, after half of the task's updates among others.
+
+        The other half comes after it, alone, so that the task itself is seen
+        as often as where it is tuned on from the start.
+        """
+        own = LabelledDocuments(documents, labels, len(self.task.label_names))
+        tasks = [own, *self._other_tasks(seed)]
+        batches = [math.ceil(len(task.documents) / tuning.batch_size) for task in tasks]
+        updates = round(tuning.updates / 2 * sum(batches) / batches[0])
+        config, special = replace(tuning, updates=updates), self.encoder.special
+        shared, _ = tune_on_tasks(self.encoder.model, tasks, config, seed, special)
+        return shared.encoder, _linear(shared.head[0])
 
     def _other_tasks(self, seed: int) -> list[LabelledDocuments]:
         """As many labelled examples of each other task as of the task itself."""
@@ -425,7 +505,7 @@ def domain_texts(name: str) -> tuple[str, ...]:
     return tuple(t for part in ("train", "unsup") if part in splits for t in splits[part].texts)
 
 
-def study(task_name: str, scale: Scale) -> BertStudy:
+def study(task_name: str, scale: Scale, checkpoint: str | Path = SHIPPED_ENCODER) -> BertStudy:
     """The study of a task, with text of its domain and of another, and tasks to learn along.
 
     Introduced in the chapter *How to fine-tune BERT*.
@@ -433,14 +513,19 @@ def study(task_name: str, scale: Scale) -> BertStudy:
     Args:
         task_name: a corpus with splits "train" and "test", or ``pydocs-long``.
         scale: sets the sizes.
+        checkpoint: where every arm starts, such as ``"bert-base-uncased"``; rates
+            and length follow from it.
     """
     near, far, others = DOMAINS.get(task_name, EMBEDDED)
     texts = {
-        kind: tuple(text for name in names for text in domain_texts(name))
+        kind: {name: domain_texts(name) for name in names}
         for kind, names in ((IN_DOMAIN, near), (CROSS_DOMAIN, far))
     }
+    if task_name == LONG:  # fillers of its test documents are text of its test split
+        own = fillers_of_splits(pydocs.load(), texts[IN_DOMAIN][OTHER_DOCSTRINGS])
+        texts[IN_DOMAIN] = {OTHER_DOCSTRINGS: own["train"]}
     companions = [load_task(name) for name in others if name != task_name]
-    encoder = load_pretrained_encoder()
+    encoder = load_pretrained_encoder(checkpoint)
     return BertStudy(
         load_task(task_name), sizes(scale), encoder, texts, companions, has_fast_bfloat16()
     )

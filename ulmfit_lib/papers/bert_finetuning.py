@@ -20,6 +20,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from fastai.data.core import DataLoaders
@@ -103,6 +104,41 @@ class EncoderTuning:
             raise ValueError(f"thaw_stages={self.thaw_stages} must be 0 or more")
 
 
+class Rates(NamedTuple):
+    """Highest learning rates of an encoder. Introduced in the chapter *How to fine-tune BERT*."""
+
+    tuning: float  # of the classifier
+    reading: float  # of further pre-training
+
+
+PAPER_RATES = Rates(2e-5, 5e-5)  # BERT-base, 768 numbers a token; at 4e-4 it does not converge
+SMALL_RATES = Rates(5e-4, 5e-4)  # the shipped encoder's
+
+
+def rates_for(encoder: PreTrainedModel) -> Rates:
+    """The paper's rates; larger ones for an encoder no wider than the shipped one.
+
+    Introduced in the chapter *How to fine-tune BERT*.
+
+    Args:
+        encoder: of BERT's, RoBERTa's or DistilBERT's kind.
+    """
+    small = encoder.config.hidden_size <= EncoderConfig.hidden_size
+    return SMALL_RATES if small else PAPER_RATES
+
+
+def tuning_for(encoder: PreTrainedModel) -> EncoderTuning:
+    """The recipe at the rate that fits ``encoder``, and no longer texts than it has places for.
+
+    Introduced in the chapter *How to fine-tune BERT*.
+
+    Args:
+        encoder: of BERT's, RoBERTa's or DistilBERT's kind.
+    """
+    length = min(EncoderTuning.max_length, n_positions(encoder))
+    return EncoderTuning(lr_max=rates_for(encoder).tuning, max_length=length)
+
+
 def without_transfer(config: EncoderTuning) -> EncoderTuning:
     """How the same network is trained from scratch: one rate for all layers.
 
@@ -138,7 +174,7 @@ def tune_encoder(
     documents: Documents,
     labels: Sequence[int],
     n_classes: int,
-    config: EncoderTuning = EncoderTuning(),
+    config: EncoderTuning | None = None,
     seed: int = 0,
     valid: tuple[Documents, Sequence[int]] | None = None,
     quiet: bool = True,
@@ -152,7 +188,7 @@ def tune_encoder(
         documents: token ids of the labelled texts, without special tokens.
         labels: class of each, in ``0 .. n_classes - 1``.
         n_classes: number of classes.
-        config: rates, updates, pooling.
+        config: rates, updates, pooling; None: :func:`tuning_for` this encoder.
         seed: of the head, the order of the documents and dropout.
         valid: documents and labels to measure after every epoch.
         quiet: show nothing.
@@ -166,6 +202,7 @@ def tune_encoder(
         ValueError: no such class, or more tokens than the encoder has positions.
     """
     check_labels(labels, n_classes)
+    config = config if config is not None else tuning_for(encoder)
     seed_everything(derive(seed, "encoder classifier"))
     model = new_classifier(encoder, n_classes, config, special)
     if head is not None:
@@ -363,7 +400,7 @@ def fine_tune(
     labels: Sequence[int],
     n_classes: int,
     checkpoint: str | Path | PretrainedEncoder = SHIPPED_ENCODER,
-    config: EncoderTuning = EncoderTuning(),
+    config: EncoderTuning | None = None,
     seed: int = 0,
     quiet: bool = True,
 ) -> TunedText:
@@ -377,7 +414,7 @@ def fine_tune(
         n_classes: number of classes.
         checkpoint: ``"bert-base-uncased"``, a folder, or a loaded encoder; its
             tokenizer comes with it. By default the shipped one.
-        config: rates, updates, pooling.
+        config: rates, updates, pooling; None: :func:`tuning_for` this checkpoint.
         seed: of everything random.
         quiet: show nothing.
 
@@ -387,6 +424,7 @@ def fine_tune(
     """
     if not isinstance(checkpoint, PretrainedEncoder):
         checkpoint = load_pretrained_encoder(checkpoint)
+    config = config if config is not None else tuning_for(checkpoint.model)
     model, _ = tune_encoder(
         checkpoint.model,
         checkpoint.encode(texts),

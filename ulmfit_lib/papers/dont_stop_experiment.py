@@ -199,11 +199,10 @@ class DontStopStudy(TaskStudy[DontStopArm]):
         self.overlap = overlap(top_words(self.texts[DOMAIN]), general_words())
         self.pool = Pool(self.texts[DOMAIN], forbidden=_held_back(task))
 
-    @property
-    def data_hashes(self) -> Mapping[str, str]:
+    def data_hashes(self) -> dict[str, str]:
         """Fingerprints of the task and of every kind of text that is at hand to be read."""
         kinds = {kind: fingerprint({kind: Split(tuple(t))}) for kind, t in self.texts.items()}
-        return {**super().data_hashes, **kinds}
+        return super().data_hashes() | kinds
 
     def run(self, arm: DontStopArm, seed: int) -> CellResult:
         """As every study, with macro-F1, the losses before the labels, and the domain's overlap.

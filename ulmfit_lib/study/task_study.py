@@ -117,11 +117,6 @@ class TaskStudy(ABC, Generic[Arm]):
     def stages(self, arm: Arm) -> Sequence[Touched]:
         """What each training stage of ``arm`` is shown."""
 
-    @property
-    def data_hashes(self) -> Mapping[str, str]:
-        """Fingerprints of what is read, by name, for the record."""
-        return {self.task.name: self.task.fingerprint}
-
     def seeds_of(self, name: str) -> int:
         """Runs of the arm ``name``: all seeds, unless a study spends fewer on what no claim needs.
 
@@ -136,6 +131,10 @@ class TaskStudy(ABC, Generic[Arm]):
         predictions, curves = self.answer(arm, shown, seed)
         accuracy = float(np.mean(np.equal(predictions, self.test.labels)))
         return CellResult({"accuracy": accuracy}, tuple(predictions), curves, self.touched(arm))
+
+    def data_hashes(self) -> dict[str, str]:
+        """Fingerprint of the task, by its name; with those of every other corpus that arms read."""
+        return {self.task.name: self.task.fingerprint}
 
     def touched(self, arm: Arm) -> tuple[Touched, ...]:
         """What each stage of ``arm`` is shown; the evaluation alone sees the test split."""
@@ -289,7 +288,7 @@ def _experiment(paper: str, task_name: str, scale: Scale, study: TaskStudy[Any])
         cells=_cells(study),
         gold=study.test.labels,
         label_names=study.task.label_names,
-        data_hashes=study.data_hashes,
+        data_hashes=study.data_hashes(),
         weight_hashes={name: actual for name, (actual, _) in weight_hashes().items()},
     )
 

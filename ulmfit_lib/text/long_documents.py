@@ -73,6 +73,19 @@ def long_documents(
     return found
 
 
+def fillers_of_splits(task: Corpus, fillers: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Which of ``fillers`` each labelled split of ``task`` takes: no two splits share one.
+
+    Introduced in the chapter *How to fine-tune BERT*.
+
+    Args:
+        task: a classification task.
+        fillers: texts that belong to none of its classes.
+    """
+    labelled = sorted(name for name, split in task.splits.items() if split.labels is not None)
+    return {name: tuple(fillers[i :: len(labelled)]) for i, name in enumerate(labelled)}
+
+
 def long_task(
     task: Corpus, fillers: Sequence[str], config: LongDocumentConfig = LongDocumentConfig()
 ) -> Corpus:
@@ -90,9 +103,8 @@ def long_task(
         ValueError: fewer fillers for a split than a document takes.
     """
     splits = {}
-    labelled = sorted(name for name, split in task.splits.items() if split.labels is not None)
-    for number, name in enumerate(labelled):
-        split, own = task.splits[name], fillers[number :: len(labelled)]
+    for name, own in fillers_of_splits(task, fillers).items():
+        split = task.splits[name]
         hidden = long_documents(split.texts, own, config)
         splits[name] = Split(tuple(document.text for document in hidden), split.labels)
     return Corpus(
