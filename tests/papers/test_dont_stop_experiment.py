@@ -1,11 +1,14 @@
 """Arms read what their names say, never held-out text; shared reading is done once."""
 
+import os
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from ulmfit_lib.models.pretrained_encoder import load_pretrained_encoder
+from ulmfit_lib.papers.bert_experiment import load_task
 from ulmfit_lib.papers.dont_stop_experiment import (
     CURATED,
     DOMAIN,
@@ -25,7 +28,9 @@ from ulmfit_lib.papers.dont_stop_pretraining import ARMS
 from ulmfit_lib.study.claims import load_claims
 from ulmfit_lib.study.records import EVALUATION, check_result
 from ulmfit_lib.study.scale import Scale
+from ulmfit_lib.study.task_study import labelled
 from ulmfit_lib.text.catalogue import find
+from ulmfit_lib.text.corpora import EMBEDDED
 from ulmfit_lib.text.corpus import Split
 from ulmfit_lib.text.general_text import general_documents
 from ulmfit_lib.text.vocabulary_overlap import general_words, top_words
@@ -180,3 +185,17 @@ def test_every_task_s_texts_are_in_the_catalogue():
                 assert find(corpus).name == corpus
     with pytest.raises(ValueError, match="has no domain here"):
         study("trec6", Scale.SMOKE)
+
+
+@pytest.mark.needs_data
+@pytest.mark.parametrize("name", sorted(set(SETTINGS) - set(EMBEDDED)))
+def test_every_task_keeps_two_classes_or_more_at_the_paper_s_scale(name):
+    folder = find(name).folder.name or name
+    if not (Path(os.environ["ULMFIT_LIB_DATA"]) / folder).is_dir():
+        pytest.skip(f"the data folder has no {folder}")
+    task, size = load_task(name), sizes(Scale.PAPER)
+    if len(task.splits["train"]) < 10_000:  # comparing more takes minutes, and loses as few
+        task = without_copies(task)
+    task = without_rare_classes(task, size.middle)
+    assert len(task.label_names) >= 2
+    assert fitting(size, labelled(task, "train").labels).middle == size.middle

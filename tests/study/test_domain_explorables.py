@@ -78,11 +78,34 @@ def test_reading_is_told_as_a_change_with_the_losses_in_the_table():
 def test_gain_against_overlap_has_its_rank_correlation():
     falling = [Gain("a", 0.1, 3.0), Gain("b", 0.2, 2.0, 1.5, 2.5), Gain("c", 0.5, -1.0)]
     rising = [Gain("a", 0.1, 1.0), Gain("b", 0.2, 2.0), Gain("c", 0.5, 7.0)]
-    assert rank_correlation(falling) == pytest.approx(-1)
+    assert rank_correlation(falling).mean == pytest.approx(-1)
     units = {"theirs": "points", "ours": "nats"}
     figure = gain_explorer({"theirs": falling, "ours": rising}, units)
-    assert "rank correlation -1.00 over 3 points" in figure.parts((0,))["readout.text"]
+    assert "rank correlation \N{MINUS SIGN}1.00 (no interval" in figure.parts((0,))["readout.text"]
     assert "+1.50 to +2.50" in figure.parts((0,))["table.html"]
-    assert "+1.00 over 3" in figure.parts((1,))["image.alt"]
+    assert "+1.00 (no interval: n = 3) over 3" in figure.parts((1,))["image.alt"]
     with pytest.raises(ValueError, match="2 points"):
         gain_explorer({"theirs": falling[:2], "ours": rising}, units)
+
+
+def test_a_rank_correlation_has_an_interval_that_is_wide_for_few_points():
+    order = [2, 0, 1, 4, 3, 6, 5, 8, 9, 7, 11, 10]
+    few, more = ([Gain("", i, y) for i, y in enumerate(order[:n])] for n in (5, 12))
+    found = rank_correlation(more)
+    # Bonett and Wright 2000: tanh(artanh r -/+ 1.96 sqrt((1 + r^2/2) / (n - 3)))
+    r = 1 - 6 * sum((i - y) ** 2 for i, y in enumerate(order)) / (12 * (12**2 - 1))
+    half = 1.959964 * np.sqrt((1 + r**2 / 2) / 9)
+    ends = np.tanh(np.arctanh(r) + np.array([-half, half]))
+    assert (found.mean, found.low, found.high) == pytest.approx((r, *ends), abs=1e-6)
+    wide = rank_correlation(few)
+    assert -1 < wide.low < 0 < wide.high < 1 and np.isnan(rank_correlation(more[3:6]).low)
+
+
+def test_the_interval_of_a_rank_correlation_covers_as_often_as_it_says():
+    rng, covered = np.random.default_rng(0), 0
+    for _ in range(400):  # rank correlation of a Gaussian pair: 6/pi asin(r/2)
+        x, noise = rng.normal(size=(2, 12))
+        y = 0.6 * x + 0.8 * noise
+        found = rank_correlation([Gain("", *pair) for pair in zip(x, y, strict=True)])
+        covered += found.low <= 6 / np.pi * np.arcsin(0.3) <= found.high
+    assert 0.9 < covered / 400 < 0.99
