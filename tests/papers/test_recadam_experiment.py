@@ -142,7 +142,7 @@ def test_claims_rest_on_all_seeds_but_for_the_long_runs(toy_study, monkeypatch):
     grid = arms(replace(LAPTOP, per_class=(12, 50)), GRID_TASK)
     for claim in (c for c in load_claims() if c.record == f"recadam-{GRID_TASK}-laptop"):
         for arm in _arms_of(claim):
-            steps = arm.endswith("steps") or claim.id == "E1-learning"
+            steps = arm.endswith("steps") or claim.id == "E2"
             assert steps or not grid[arm].fewer_seeds, (claim.id, arm)
     half = replace(toy_study.size, seeds=10)
     monkeypatch.setattr(toy_study, "size", half)
