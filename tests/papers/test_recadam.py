@@ -16,6 +16,7 @@ from ulmfit_lib.papers.recadam import (
     answer,
     encoder_fisher,
     framed,
+    openings,
     plan,
     tune,
 )
@@ -26,6 +27,8 @@ from ulmfit_lib.text.masking import masking_vocabulary
 from ulmfit_lib.text.packing import HeldOutSequences
 from ulmfit_lib.text.tokenizer import BOS_ID, encode, load_tokenizer
 from ulmfit_lib.training.anchors import squared_distance
+from ulmfit_lib.training.forgetting import masked_lm_reader, measure_forgetting
+from ulmfit_lib.training.masked_lm import score_masked_lm
 from ulmfit_lib.training.recadam import Annealing
 from ulmfit_lib.training.regression import pearson, regression_loss
 from ulmfit_lib.training.schedules import linear_warmup
@@ -105,42 +108,50 @@ def test_a_pull_that_is_never_there_is_fine_tuning(source, texts):
         torch.testing.assert_close(a, b, rtol=0, atol=1e-4)
 
 
-def test_a_head_warm_up_keeps_the_encoder_until_t0(source, texts):
-    late = Annealing("sigmoid", 1.0, 30)
+@pytest.mark.parametrize("t0", [7, 30])
+def test_a_head_warm_up_keeps_the_encoder_for_exactly_t0_steps(source, texts, t0):
+    late = Annealing("sigmoid", 1.0, t0)
     found = tuned(source, texts, method="head warm-up", annealing=late)
     steps = dict(zip(found.log.steps, found.log.distances, strict=True))
-    assert steps[0] == steps[20] == steps[30] == 0 < steps[40]
+    assert all((distance == 0) == (step <= t0) for step, distance in steps.items())
+    assert {4, 8, 28, 32} < set(steps)
 
 
-def rates(stages, n_batches):
-    return [
-        stage.schedule(t, stage.epochs * n_batches, stage.lr_max)
-        for stage in stages
-        for t in range(stage.epochs * n_batches)
-    ]
-
-
-@pytest.mark.parametrize("method", METHODS)
-def test_all_methods_have_the_same_rates(method):
-    stages = plan(replace(TUNING, method=method), n_groups=4, n_batches=5)
-    assert sum(stage.epochs for stage in stages) == 8
-    assert rates(stages, 5) == pytest.approx([linear_warmup(t, 40, 1e-2) for t in range(40)])
-    assert stages[-1].trainable == (0, 1, 2, 3)
+def test_all_methods_have_the_same_rates():
+    (stage,) = plan(TUNING, n_groups=4, n_batches=5)
+    assert stage.epochs == 8 and stage.trainable == (0, 1, 2, 3)
+    rates = [stage.schedule(t, 40, stage.lr_max) for t in range(40)]
+    assert rates == pytest.approx([linear_warmup(t, 40, 1e-2) for t in range(40)])
 
 
 def test_layers_open_from_the_top():
-    late = Annealing("sigmoid", 1.0, 30)
-    warm = plan(replace(TUNING, method="head warm-up", annealing=late), 4, 5)
-    assert [(s.trainable, s.epochs) for s in warm] == [((3,), 6), ((0, 1, 2, 3), 2)]
-    gradual = plan(replace(TUNING, method="gradual unfreezing", annealing=late), 4, 5)
-    assert [(s.trainable, s.epochs) for s in gradual] == [
-        ((3,), 2),
-        ((2, 3), 2),
-        ((1, 2, 3), 2),
-        ((0, 1, 2, 3), 2),
-    ]
-    with pytest.raises(ValueError, match="head warm-up needs two"):
-        plan(replace(TUNING, method="head warm-up"), 4, 40)
+    config = replace(TUNING, method="head warm-up", annealing=Annealing("sigmoid", 1.0, 30))
+    assert openings(config, 4) == {0: 1, 30: 4}
+    gradual = replace(config, method="gradual unfreezing")
+    assert openings(gradual, 4) == {0: 1, 10: 2, 20: 3, 30: 4}
+    assert openings(gradual, 6) == {0: 1, 6: 2, 12: 3, 18: 4, 24: 5, 30: 6}
+    with pytest.raises(ValueError, match="updates=30 with t0=30: head warm-up ends before"):
+        openings(replace(config, updates=30), 4)
+
+
+def test_watching_changes_nothing(memory, texts):
+    """Dropout, order and weights are as without; the model is at rest while it is watched."""
+    modes = []
+
+    def watch(model):
+        reader = masked_lm_reader(model.encoder, memory.source)
+        modes.append(any(module.training for module in model.modules()))
+        wrong = float((answer(model, texts).argmax(dim=1) == 0).float().mean())
+        return {"mlm_loss": score_masked_lm(reader, memory.general).loss, "zeros": wrong}
+
+    config = replace(TUNING, updates=25)
+    plain = tune(memory.source.bert, texts, 2, config)
+    found = tune(memory.source.bert, texts, 2, config, watch=watch)
+    assert all(map(torch.equal, plain.model.parameters(), found.model.parameters()))
+    assert modes == [False] * len(found.log.steps) and found.log.steps[-1] == 25
+    end = measure_forgetting(found.model.encoder, found.anchors, memory.source, memory.general)
+    assert found.log.watched["mlm_loss"][-1] == pytest.approx(end.mlm_loss, rel=1e-6)
+    assert len(found.log.watched["zeros"]) == len(found.log.steps)
 
 
 @pytest.mark.parametrize("method", ["ewc", "replay"])

@@ -18,6 +18,7 @@ from ulmfit_lib.text.corpora import (
     MissingCorpusError,
     Split,
     load,
+    load_split,
     with_validation,
     without_class,
 )
@@ -81,6 +82,17 @@ class TestFolder:
         assert corpus.label_names == ("no", "yes")
         assert (corpus.licence, corpus.citation) == ("CC0", "nobody")
         assert corpus.provenance == "tiny/ of the data folder: a subset of three rows"
+
+    def test_one_split_does_not_read_the_others(self, tiny: Path) -> None:
+        (tiny / "tiny" / "train.jsonl.xz").write_bytes(b"damaged")
+        assert load_split("tiny", "test", tiny) == Split(("text 3", "text 4"), (1, 0))
+        with pytest.raises(ValueError, match="split='dev': tiny has none"):
+            load_split("tiny", "dev", tiny)
+
+    def test_one_split_of_a_set_that_is_in_no_folder(self) -> None:
+        assert load_split("pydocs", "valid") == load("pydocs").splits["valid"]
+        with pytest.raises(MissingCorpusError):
+            load_split("wikipedia-2015", "valid")
 
     def test_the_environment_names_the_folder(
         self, tiny: Path, monkeypatch: pytest.MonkeyPatch

@@ -98,8 +98,21 @@ def test_the_distance_is_logged_from_the_start(source):
     )
     assert log.steps == [0, 2, 4, 6]
     assert log.distances[0] == 0 < log.distances[1] < log.distances[3]
+    assert log.watched == {}
     with pytest.raises(ValueError, match="every=0"):
         DistanceLog({}, 0)
+
+
+def test_what_is_watched_is_logged_with_the_distance_and_so_is_the_end(source):
+    seen = iter(range(9))
+    _, log = fitted(
+        source,
+        lambda m: DistanceLog(
+            match_by_name(m, source.bert, "encoder."), 4, lambda: {"turn": float(next(seen))}
+        ),
+    )
+    assert log.steps == [0, 4, 6] and log.watched == {"turn": [0.0, 1.0, 2.0]}
+    assert len(log.distances) == 3
 
 
 def test_replay_keeps_what_the_task_would_lose(source, general):

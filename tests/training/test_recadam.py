@@ -66,12 +66,15 @@ def published(p, anchor, steps, annealing, lr, gamma, betas, eps, wd):
 
 
 @pytest.mark.parametrize("path", IMPLEMENTATIONS)
-def test_one_step_has_the_golden_values(path):
+@pytest.mark.parametrize(("gamma", "golden"), [(10, 0.97025075), (0, 0.99500079)])
+def test_one_step_has_the_golden_values(path, gamma, golden):
+    """With the pull, and after the target's move alone."""
     p = nn.Parameter(torch.tensor([1.0], dtype=torch.float64))
     anchors = {p: torch.tensor([0.5], dtype=torch.float64)}
-    optimizer = RecAdam([p], anchors, 0.01, 10, Annealing("sigmoid", 1.0, 1), implementation=path)
+    turn = Annealing("sigmoid", 1.0, 1)
+    optimizer = RecAdam([p], anchors, 0.01, gamma, turn, implementation=path)
     run(optimizer, p, [torch.tensor([0.2], dtype=torch.float64)])
-    assert p.item() == pytest.approx(0.97025075, abs=1e-8)  # after the target's move: 0.99500079
+    assert p.item() == pytest.approx(golden, abs=1e-8)
 
 
 def test_without_gradient_signal_one_step_halves_nothing_but_the_pull():

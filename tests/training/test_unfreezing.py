@@ -6,6 +6,7 @@ from functools import partial
 
 import pytest
 import torch
+from fastai.callback.core import Callback
 from fastai.callback.progress import ProgressCallback
 from fastai.data.core import DataLoaders
 from fastai.learner import Learner
@@ -17,6 +18,7 @@ from ulmfit_lib.training.optimizers import adam, ntasgd
 from ulmfit_lib.training.schedules import constant, cosine
 from ulmfit_lib.training.unfreezing import (
     Stage,
+    ThawByStep,
     chain_thaw,
     full,
     gradual,
@@ -196,3 +198,24 @@ def test_a_group_that_the_learner_has_not_is_named():
 
 def test_a_constant_schedule_is_allowed():
     assert full(2, schedule=constant)[0].schedule(5, 10, 0.1) == 0.1
+
+
+def test_groups_thaw_at_their_steps():
+    learn = _learner(adam(weight_decay=0.1))
+    learn.create_opt()
+    seen = []
+
+    class Watch(Callback):
+        run_valid = False
+
+        def before_step(self):
+            groups = learn.opt.param_lists
+            seen.append(tuple(i for i, g in enumerate(groups) if all(p.requires_grad for p in g)))
+
+    n = len(learn.dls.train)
+    learn.fit(2, cbs=[ThawByStep({0: 1, n - 1: 2, n + 1: 3}), Watch()])
+    assert seen == [(2,)] * (n - 1) + [(1, 2)] * 2 + [(0, 1, 2)] * (n - 1)
+    with pytest.raises(ValueError, match="steps from 0 and 1 group"):
+        ThawByStep({-1: 2})
+    with pytest.raises(ValueError, match="steps from 0 and 1 group"):
+        ThawByStep({0: 0})

@@ -6,7 +6,7 @@ the encoder back to its pre-trained weights, and when. Introduced in the chapter
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -27,19 +27,19 @@ from ulmfit_lib.training.fine_tuning import Documents, StepConfig, free_order, t
 from ulmfit_lib.training.fisher import diagonal_fisher, masked_lm_answers, relative
 from ulmfit_lib.training.forgetting import DistanceLog, Replay, masked_lm_reader
 from ulmfit_lib.training.groups import classifier_groups
-from ulmfit_lib.training.learner import predict_probabilities
+from ulmfit_lib.training.learner import evaluation_mode, predict_probabilities
 from ulmfit_lib.training.optimizers import OptFunc, adam
 from ulmfit_lib.training.penalties import QuadraticPenalty
 from ulmfit_lib.training.recadam import Annealing, recadam
 from ulmfit_lib.training.regression import predict_scores, regression_loss
 from ulmfit_lib.training.schedules import linear_warmup
-from ulmfit_lib.training.unfreezing import Plan, Stage
+from ulmfit_lib.training.unfreezing import Plan, ThawByStep, full
 
 BETAS, EPS = (0.9, 0.999), 1e-6  # the released code's
 METHODS = (
     "fine-tuning",  # AdamW, every layer from the start
     "head warm-up",  # the head alone for t0 steps, then every layer
-    "gradual unfreezing",  # one more layer at a time during the first t0 steps, then every layer
+    "gradual unfreezing",  # one more layer at a time, at even steps until t0
     "l2-sp",  # loss + gamma * penalty
     "ewc",  # the same with the Fisher information
     "coupled",  # RecAdam's loss, its penalty inside Adam
@@ -81,6 +81,12 @@ class Memory:
 
 
 RECALL, NO_MEMORY = RecallTuning(), Memory()
+NOTED = 10  # entries of a run's log, beside its start
+Watch = Callable[[EncoderClassifier], Mapping[str, float]]  # measures of a model, by name
+
+
+def _nothing(model: EncoderClassifier) -> Mapping[str, float]:
+    return {}
 
 
 @dataclass(frozen=True)
@@ -90,7 +96,7 @@ class Tuned:
     model: EncoderClassifier
     anchors: Anchors  # pre-trained values of its encoder's parameters
     epochs: list[dict[str, float]]  # one row per epoch: losses and accuracy
-    log: DistanceLog  # squared distance to the anchors by step
+    log: DistanceLog  # squared distance to the anchors by step, and what was watched
 
 
 def tune(
@@ -101,12 +107,11 @@ def tune(
     seed: int = 0,
     memory: Memory = NO_MEMORY,
     valid: TokenDataset | None = None,
+    watch: Watch = _nothing,
 ) -> Tuned:
-    """Tune an encoder into a classifier, or into a head that gives scores.
+    """Tune an encoder into a classifier, or into a head that gives scores; the last step counts.
 
-    All methods take the same steps at the same rates, from the same batches;
-    the last step counts, whatever an earlier epoch measured. Introduced in the
-    chapter *RecAdam*.
+    All take the same steps, rates and batches. Introduced in the chapter *RecAdam*.
 
     Args:
         encoder: the pre-trained one; left as it is.
@@ -116,16 +121,17 @@ def tune(
         seed: of the head, the order of the texts and dropout.
         memory: what the method needs of pre-training.
         valid: texts to measure on after every epoch, with labels.
+        watch: what else to measure along the way, without dropout.
 
     Raises:
-        ValueError: the method needs memory that is not there, two epochs
-            where there is one, or a stronger pull than is stable.
+        ValueError: memory or steps that the method needs are not there, or
+            a stronger pull than is stable.
     """
     seed_everything(derive(seed, "recall"))
     start = random_encoder(encoder, seed) if config.random_start else encoder
     model = EncoderClassifier(start, n_classes or 1, config.head)
     anchors = match_by_name(model, _without_pooler(encoder), "encoder.")
-    log = DistanceLog(anchors, max(1, config.updates // 20))
+    log = DistanceLog(anchors, max(1, config.updates // NOTED), partial(_at_rest, model, watch))
     epochs = tune_on_dataset(
         model,
         train,
@@ -141,36 +147,42 @@ def tune(
 
 
 def plan(config: RecallTuning, n_groups: int, n_batches: int) -> Plan:
-    """Which layers train when, under one schedule that runs through all stages.
+    """One stage in which everything may learn, under the schedule that all methods share.
 
-    So a head warm-up has exactly the rates that RecAdam's head has meanwhile.
     Introduced in the chapter *RecAdam*.
 
     Args:
-        config: method, updates, ``t0``.
+        config: updates, the largest rate and its warm-up.
         n_groups: layer groups, the head on top.
         n_batches: of an epoch.
-
-    Raises:
-        ValueError: the method has two stages, and there is one epoch.
     """
     epochs = max(1, round(config.updates / n_batches))
-    openings = {"head warm-up": [1], "gradual unfreezing": list(range(1, n_groups))}
-    opened = openings.get(config.method, [])
-    if opened and epochs < 2:
+    schedule = partial(linear_warmup, warmup=config.warmup)
+    return full(n_groups, epochs, config.lr_max, schedule)
+
+
+def openings(config: RecallTuning, n_groups: int) -> dict[int, int]:
+    """How many groups learn, from the top, by the step from which on they do.
+
+    A head warm-up has the head alone until ``t0``; gradual unfreezing opens
+    one more group at even steps until then. The rates are those of every other
+    method. Introduced in the chapter *RecAdam*.
+
+    Args:
+        config: one of those two methods, updates, ``t0``.
+        n_groups: layer groups, the head on top.
+
+    Raises:
+        ValueError: the run ends before everything is open.
+    """
+    stages = 1 if config.method == "head warm-up" else n_groups - 1
+    t0 = round(config.annealing.t0)
+    if config.updates <= t0:
         raise ValueError(
-            f"updates={config.updates} make one epoch of {n_batches} batches: {config.method} "
-            "needs two or more"
+            f"updates={config.updates} with t0={t0}: {config.method} ends before everything is "
+            "open; take more updates or a smaller t0"
         )
-    wanted = min(epochs - 1, max(len(opened[:1]), round(config.annealing.t0 / n_batches)))
-    cuts = [round(wanted * i / max(1, len(opened))) for i in range(len(opened) + 1)]
-    whole, stages = epochs * n_batches, []
-    for n_open, begin, end in zip(opened, cuts[:-1], cuts[1:], strict=True):
-        if end > begin:
-            top = tuple(range(n_groups - n_open, n_groups))
-            stages.append(_stage(config, top, begin, end, n_batches, whole))
-    everything = tuple(range(n_groups))
-    return (*stages, _stage(config, everything, cuts[-1], epochs, n_batches, whole))
+    return {round(t0 * i / stages): i + 1 for i in range(stages)} | {t0: n_groups}
 
 
 def random_encoder(encoder: PreTrainedModel, seed: int) -> PreTrainedModel:
@@ -236,13 +248,21 @@ def answer(model: EncoderClassifier, dataset: TokenDataset, scores: bool = False
         dataset: framed texts or pairs.
         scores: the head gives scores.
     """
-    loader = TextLoader(dataset, BatchConfig(128))
+    loader = TextLoader(dataset, BatchConfig(32))  # sorted by length: little padding
     return predict_scores(model, loader) if scores else predict_probabilities(model, loader)
+
+
+def _at_rest(model: EncoderClassifier, watch: Watch) -> Mapping[str, float]:
+    """``watch`` of ``model``, without dropout or gradients."""
+    with evaluation_mode(model):
+        return watch(model)
 
 
 def _callbacks(
     config: RecallTuning, model: EncoderClassifier, anchors: Anchors, memory: Memory
 ) -> list[Callback]:
+    if config.method in ("head warm-up", "gradual unfreezing"):
+        return [ThawByStep(openings(config, len(classifier_groups(model))))]
     if config.method == "l2-sp":
         return [QuadraticPenalty(anchors, config.gamma)]
     if config.method == "coupled":
@@ -278,19 +298,6 @@ def _settings(config: RecallTuning, anchors: Anchors, scores: bool) -> dict[str,
     """Rate and optimizer of the learner; for scores, what stands for cross-entropy and accuracy."""
     found: dict[str, Any] = {"lr": config.lr_max, "opt_func": _optimizer(config, anchors)}
     return found | ({"loss_func": regression_loss, "metrics": []} if scores else {})
-
-
-def _stage(
-    config: RecallTuning, trainable: tuple[int, ...], begin: int, end: int, batches: int, whole: int
-) -> Stage:
-    """Epochs ``begin`` to ``end`` of a schedule over ``whole`` batches."""
-    schedule = partial(_part, start=begin * batches, whole=whole, warmup=config.warmup)
-    return Stage(trainable, end - begin, config.lr_max, schedule)
-
-
-def _part(t: Any, T: int, lr_max: float, *, start: int, whole: int, warmup: float) -> Any:
-    """The rates of a stage of ``T`` batches out of a schedule over ``whole``."""
-    return linear_warmup(t + start, whole, lr_max, warmup)
 
 
 def _without_pooler(encoder: PreTrainedModel) -> dict[str, Tensor]:

@@ -1,7 +1,8 @@
 """RecAdam's recorded study: what each way of tuning learns of a task, and what it forgets.
 
 ``python -m ulmfit_lib run recadam --task trec6`` writes its run record. All arms of a seed share
-labels, steps, rates and batches, and the last step counts. Introduced in the chapter *RecAdam*.
+labels, rates and batches, those without a number of steps in their name share their number, too,
+and the last step counts. Introduced in the chapter *RecAdam*.
 """
 
 from __future__ import annotations
@@ -9,17 +10,20 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from typing import ClassVar
 
+import numpy as np
 from sklearn.metrics import matthews_corrcoef
 from tokenizers import Tokenizer
+from torch import Tensor
 from transformers import BertForMaskedLM
 
 from ulmfit_lib.models.encoder import load_encoder
+from ulmfit_lib.models.encoder_classifier import EncoderClassifier
 from ulmfit_lib.papers.recadam import (
     Memory,
     RecallTuning,
-    Tuned,
     answer,
     encoder_fisher,
     framed,
@@ -29,6 +33,7 @@ from ulmfit_lib.study.baselines import tfidf_logistic_regression
 from ulmfit_lib.study.doctor import has_fast_bfloat16
 from ulmfit_lib.study.records import CellResult, Touched
 from ulmfit_lib.study.scale import Scale, pick
+from ulmfit_lib.study.seeds import derive, few_labels
 from ulmfit_lib.study.task_study import (
     Curves,
     LabelledTexts,
@@ -42,27 +47,47 @@ from ulmfit_lib.study.task_study import (
 from ulmfit_lib.text.batches import TokenDataset
 from ulmfit_lib.text.corpora import load
 from ulmfit_lib.text.corpus import Corpus
-from ulmfit_lib.text.general_text import general_documents
+from ulmfit_lib.text.general_text import general_documents, recall_text
 from ulmfit_lib.text.masking import masking_vocabulary
-from ulmfit_lib.text.packing import HeldOutSequences
+from ulmfit_lib.text.packing import HeldOutSequences, MaskedSequences, PackConfig
 from ulmfit_lib.text.streams import join_documents
 from ulmfit_lib.text.tokenizer import encode, load_tokenizer
-from ulmfit_lib.training.forgetting import measure_forgetting
+from ulmfit_lib.text.truncation import FRAME
+from ulmfit_lib.training.forgetting import DistanceLog, masked_lm_reader
+from ulmfit_lib.training.masked_lm import score_masked_lm
 from ulmfit_lib.training.recadam import Annealing
 
 TFIDF = "tfidf"
-GRID_TASK = "trec6"  # the one task on which k, t0 and the penalties' strength are varied
-MEASURED_LENGTH, RECALLED_LENGTH = 64, 32  # tokens of a sequence of general text
-PENALTY = 0.01  # gamma of L2-SP and EWC, whose penalty goes through Adam
+GRID_TASK = "trec6"  # the one task on which k, t0, rate, length and strengths are varied
+RANDOM_K_TASK = "cola"  # where k is varied from the random start, as in the paper's Figure 2
+LENGTH = 64  # tokens of a sequence of general text
+WATCHED = 100  # labelled examples that no arm of a seed trains on, measured along the way
+LONG = 4  # the longer arms take so many times the updates
+LONGER = ("fine-tuning", "head warm-up", "recadam", "l2-sp", "ewc")  # the longer arms
+MAIN = ("fine-tuning", "head warm-up", "recadam")  # the paper's question and its control
+_STAY = ("l2-sp", "ewc")  # penalties that stay to the end
+PENALTY = 0.1  # gamma of L2-SP and EWC, whose penalty goes through Adam
+COUPLED = 1.0  # gamma of the coupled penalty, which goes through Adam and the norm's clip
 
 
 @dataclass(frozen=True)
 class RecallSizes(StudySizes):
     """How large this study is. Introduced in the chapter *RecAdam*."""
 
-    updates: int  # optimizer steps of every arm, in whole epochs
+    updates: int  # optimizer steps of an arm, in whole epochs
     t0: int  # of the annealing, and of the warm-ups
     max_length: int  # tokens of a text or pair
+    recalled: int  # sequences of general text that the Fisher information comes from, at most
+
+
+@dataclass(frozen=True)
+class RecallSource:
+    """What stands for the pre-training text. Introduced in the chapter *RecAdam*."""
+
+    source: str  # whose text it is
+    length: int  # tokens of a sequence
+    fisher_sequences: int  # that the Fisher information comes from
+    replay_batch: int  # sequences of a step of replay, freshly masked
 
 
 @dataclass(frozen=True)
@@ -70,55 +95,73 @@ class RecallArm(StudyArm):
     """One way to tune the encoder. Introduced in the chapter *RecAdam*."""
 
     method: str  # of RecallTuning, or TFIDF
+    updates: int = 100  # optimizer steps, in whole epochs
     random_start: bool = False  # the encoder begins with random weights
+    shape: str = "sigmoid"  # of the annealing
     k: float = 0.2  # of the annealing
-    t0: int = 30  # of the annealing
-    gamma: float = 400.0  # strength of the pull
+    t0: int = 30  # of the annealing, and of the warm-ups
+    gamma: float = 800.0  # strength of the pull; lr_max * gamma = 0.4
+    lr_max: float = 5e-4  # of every layer
+    fewer_seeds: bool = False  # half the seeds: no claim needs more of it
 
 
 def sizes(scale: Scale | None = None) -> RecallSizes:
     """The study's sizes at ``scale``, by default the dial's; label counts are for two classes."""
     return pick(
-        smoke=RecallSizes(1, (2, 4), 20, 4, 2, 32),
-        laptop=RecallSizes(10, (50, 200), 500, 100, 30, 64),
-        paper=RecallSizes(5, (50, 500), 2000, 2000, 250, 128),
+        smoke=RecallSizes(1, (2, 4), 20, 4, 2, 32, 4),
+        laptop=RecallSizes(10, (50, 200, 800), 2000, 100, 30, 64, 500),
+        paper=RecallSizes(5, (50, 500, 1000), 2000, 2000, 250, 128, 1000),
         scale=scale,
     )
 
 
-def arms(size: RecallSizes, pairs: bool = False, grid: bool = False) -> dict[str, RecallArm]:
-    """Every arm of the study by name, such as ``"recadam random/200"``.
+def arms(size: RecallSizes, task: str = "", pairs: bool = False) -> dict[str, RecallArm]:
+    """Every arm of the study of a task by name, such as ``"recadam random/200"``.
 
-    Pairs of texts are long, so they have the arms of the paper's main question
-    alone. Introduced in the chapter *RecAdam*.
+    Pairs of texts are long, so they have fewer. Introduced in the chapter
+    *RecAdam*.
 
     Args:
-        size: gives label counts and ``t0``.
+        size: gives label counts, updates and ``t0``.
+        task: :data:`GRID_TASK` and :data:`RANDOM_K_TASK` have arms of their own.
         pairs: the task has pairs of texts.
-        grid: vary ``k``, ``t0`` and the strength of the penalties as well.
     """
-    many, found = size.per_class[-1], dict[str, RecallArm]()
-    for n in size.per_class[-1:] if pairs else size.per_class:
-        plain = RecallArm(n, "fine-tuning", t0=size.t0)
-        found[f"{TFIDF}/{n}"] = replace(plain, method=TFIDF)
-        for method in ("fine-tuning", "head warm-up", "recadam"):
-            found[f"{method}/{n}"] = replace(plain, method=method)
-    base = RecallArm(many, "recadam", t0=size.t0)
+    base = RecallArm(size.per_class[:2][-1], "recadam", size.updates, t0=size.t0)
+    many, found = base.per_class, dict[str, RecallArm]()
+    for n in size.per_class[:2] if pairs else size.per_class:
+        for method in (TFIDF, *MAIN):
+            found[f"{method}/{n}"] = replace(base, per_class=n, method=method)
     found[f"recadam random/{many}"] = replace(base, random_start=True)
+    for method in _STAY:
+        found[f"{method}/{many}"] = replace(base, method=method, gamma=PENALTY)
     if not pairs:
-        for method in ("gradual unfreezing", "coupled", "replay"):
-            found[f"{method}/{many}"] = replace(base, method=method)
-        for method in ("l2-sp", "ewc"):
-            found[f"{method}/{many}"] = replace(base, method=method, gamma=PENALTY)
-    return found | (_grid(base) if grid else {})
+        replay = replace(base, method="replay", fewer_seeds=True)
+        found[f"gradual unfreezing/{many}"] = replace(base, method="gradual unfreezing")
+        found[f"coupled/{many}"] = replace(base, method="coupled", gamma=COUPLED)
+        found[f"replay/{many}"] = replay
+        found[f"replay, constant/{many}"] = replace(replay, shape="constant")
+    if task == RANDOM_K_TASK:
+        start = replace(base, random_start=True, fewer_seeds=True)
+        found |= {f"k={k:g} random": replace(start, k=k) for k in (0.05, 0.1, 0.5, 1.0)}
+    return found | (_grid(base) if task == GRID_TASK else {})
 
 
 def _grid(base: RecallArm) -> dict[str, RecallArm]:
+    """What is varied on one task; claims rest on the arms that have all seeds."""
+    side = replace(base, fewer_seeds=True)
     varied = {f"k={k:g}": replace(base, k=k) for k in (0.05, 1.0)}
-    varied |= {f"t0={t0}": replace(base, t0=t0) for t0 in (base.t0 // 3, 2 * base.t0)}
-    for method in ("l2-sp", "ewc"):
-        stronger = replace(base, method=method, gamma=10 * PENALTY)
-        varied[f"{method}, gamma={stronger.gamma:g}"] = stronger
+    varied |= {f"k={k:g}": replace(side, k=k) for k in (0.1, 0.5)}
+    varied |= {f"t0={t0}": replace(side, t0=t0) for t0 in (base.t0 // 3, 2 * base.t0)}
+    for lr in (2e-4, 1e-3):
+        varied[f"fine-tuning, lr={lr:g}"] = replace(side, method="fine-tuning", lr_max=lr)
+    for method, middle, arm in (("coupled", COUPLED, base), *((m, PENALTY, side) for m in _STAY)):
+        for gamma in (middle / 10, 10 * middle):
+            name = f"{method}, gamma={gamma:g}"
+            varied[name] = replace(arm, method=method, gamma=gamma)
+    for method in LONGER:
+        gamma = PENALTY if method in _STAY else base.gamma
+        longer = replace(side, method=method, gamma=gamma, updates=LONG * base.updates)
+        varied[f"{method}, {longer.updates} steps"] = longer
     return varied
 
 
@@ -146,15 +189,23 @@ class RecallStudy(TaskStudy[RecallArm]):
         source: BertForMaskedLM,
         tokenizer: Tokenizer,
     ) -> None:
-        chosen = arms(size, _has_pairs(task), task.name == GRID_TASK)
-        super().__init__(task, size, chosen, {"recipe": base})
         self.base, self.source, self.tokenizer = base, source, tokenizer
-        self.measured = general_sequences(tokenizer, "measure", MEASURED_LENGTH)
-        recalled = general_sequences(tokenizer, "recall", RECALLED_LENGTH, batch_size=1)
-        fisher = encoder_fisher(source, recalled)
-        replayed = general_sequences(tokenizer, "recall", RECALLED_LENGTH)
-        self.memory = Memory(fisher, source, replayed)
-        self.test_set = self._framed(self.test)
+        self.measured = general_sequences(tokenizer, "measure", LENGTH)
+        recalled = recall_text()
+        self.recalled = join_documents(encode(tokenizer, recalled.documents))
+        most = (len(self.recalled) - LENGTH) // (LENGTH - FRAME)  # sequences, at any offset
+        text = RecallSource(recalled.source, LENGTH, min(size.recalled, most), min(8, most))
+        chosen = arms(size, task.name, _has_pairs(task))
+        super().__init__(task, size, chosen, {"recipe": base, "recalled": text})
+        self.text, self.test_set = text, self._framed(self.test)
+
+    def seeds_of(self, name: str) -> int:
+        """All seeds, but half of them for what no claim needs.
+
+        Args:
+            name: one of ``self.arms``.
+        """
+        return (self.size.seeds + 1) // 2 if self.arms[name].fewer_seeds else self.size.seeds
 
     def run(self, arm: RecallArm, seed: int) -> CellResult:
         """As every study, with Matthews' correlation, and what the encoder has forgotten.
@@ -165,13 +216,8 @@ class RecallStudy(TaskStudy[RecallArm]):
         """
         result = super().run(arm, seed)
         matthews = float(matthews_corrcoef(self.test.labels, result.predictions))
-        metrics = {**result.metrics, "mcc": matthews}
-        if "mlm_loss" in result.curves:  # measured at the end, a number rather than a curve
-            curves = dict(result.curves)
-            metrics["mlm_loss"] = curves.pop("mlm_loss")[-1]
-            metrics["squared_distance"] = curves["squared_distance"][-1]
-            result = replace(result, curves=curves)
-        return replace(result, metrics=metrics)
+        last = {k: v[-1] for k, v in result.curves.items() if k in ("mlm_loss", "squared_distance")}
+        return replace(result, metrics={**result.metrics, "mcc": matthews, **last})
 
     def answer(
         self, arm: RecallArm, shown: LabelledTexts, seed: int
@@ -186,19 +232,57 @@ class RecallStudy(TaskStudy[RecallArm]):
         if arm.method == TFIDF:
             words = tfidf_logistic_regression(shown.in_one(), shown.labels, self.test.in_one())
             return words, {}
+        watched = self.once(seed, "watched", lambda: self._watched(seed))
+        log_of = partial(self._measures, watched, self._framed(watched))
         tuned = tune(
             self.source.bert,
             self._framed(shown, labelled=True),
             len(self.task.label_names),
             tuning(arm, self.base),
             seed,
-            self.memory,
+            self._memory(arm, seed),
+            watch=log_of,
         )
-        return likeliest([answer(tuned.model, self.test_set)]), self._curves(tuned)
+        return likeliest([answer(tuned.model, self.test_set)]), _curves(tuned.log)
+
+    @cached_property
+    def fisher(self) -> dict[str, Tensor]:
+        """How much each weight of the encoder matters to what it says of general text."""
+        tokens = self.recalled[: 1 + self.text.fisher_sequences * (LENGTH - FRAME)]
+        vocabulary = masking_vocabulary(self.tokenizer)
+        return encoder_fisher(self.source, HeldOutSequences(tokens, LENGTH, vocabulary, 1))
 
     def stages(self, arm: RecallArm) -> tuple[Touched, ...]:
-        """What training is shown: the labelled examples alone."""
-        return (Touched("classifier", "train", True, True),)
+        """The labelled examples, and others that are only watched: no arm learns from those."""
+        seen = (Touched("classifier", "train", True, True),)
+        return seen if arm.method == TFIDF else (*seen, Touched("curves", "train", True, True))
+
+    def _watched(self, seed: int) -> LabelledTexts:
+        """Examples of the training split whose texts no arm of ``seed`` is shown."""
+        most = max(arm.per_class for arm in self.arms.values())
+        shown = self.train.take(few_labels(self.train.labels, most, seed)).in_one()
+        texts, known = self.train.in_one(), set(shown)
+        others = [i for i, text in enumerate(texts) if text not in known]
+        order = np.random.default_rng(derive(seed, "watched")).permutation(len(others))
+        return self.train.take([others[i] for i in order[:WATCHED]])
+
+    def _measures(
+        self, watched: LabelledTexts, framed: TokenDataset, model: EncoderClassifier
+    ) -> dict[str, float]:
+        """Masks that it can no longer fill, and what it has learned of the task."""
+        reader = masked_lm_reader(model.encoder, self.source)
+        guesses = likeliest([answer(model, framed)])
+        wrong = float(np.mean(np.not_equal(guesses, watched.labels)))
+        return {"mlm_loss": score_masked_lm(reader, self.measured).loss, "valid_error": wrong}
+
+    def _memory(self, arm: RecallArm, seed: int) -> Memory:
+        if arm.method == "ewc":
+            return Memory(fisher=self.fisher)
+        if arm.method != "replay":
+            return Memory()
+        cut = PackConfig(self.text.replay_batch, LENGTH, derive(seed, "replay"))
+        general = MaskedSequences(self.recalled, cut, masking_vocabulary(self.tokenizer))
+        return Memory(source=self.source, general=general)
 
     def _framed(self, examples: LabelledTexts, labelled: bool = False) -> TokenDataset:
         first = encode(self.tokenizer, examples.texts)
@@ -206,13 +290,10 @@ class RecallStudy(TaskStudy[RecallArm]):
         labels = examples.labels if labelled else None
         return framed(first, second, self.base.max_length, labels)
 
-    def _curves(self, tuned: Tuned) -> Curves:
-        found = measure_forgetting(tuned.model.encoder, tuned.anchors, self.source, self.measured)
-        return {
-            "step": [float(step) for step in tuned.log.steps],
-            "squared_distance": [*tuned.log.distances[:-1], found.squared_distance],
-            "mlm_loss": [found.mlm_loss],
-        }
+
+def _curves(log: DistanceLog) -> Curves:
+    steps = [float(step) for step in log.steps]
+    return {"step": steps, "squared_distance": log.distances, **log.watched}
 
 
 def tuning(arm: RecallArm, base: RecallTuning) -> RecallTuning:
@@ -221,7 +302,7 @@ def tuning(arm: RecallArm, base: RecallTuning) -> RecallTuning:
     Introduced in the chapter *RecAdam*.
 
     Args:
-        arm: method, start, annealing and strength.
+        arm: method, start, annealing, strength, rate and length.
         base: everything else.
     """
     return replace(
@@ -229,7 +310,9 @@ def tuning(arm: RecallArm, base: RecallTuning) -> RecallTuning:
         method=arm.method,
         random_start=arm.random_start,
         gamma=arm.gamma,
-        annealing=Annealing("sigmoid", arm.k, arm.t0),
+        annealing=Annealing(arm.shape, arm.k, arm.t0),
+        lr_max=arm.lr_max,
+        updates=arm.updates,
     )
 
 
@@ -265,9 +348,7 @@ def study(task_name: str, scale: Scale) -> RecallStudy:
     """
     task = measurable(load(task_name))
     size = fitting(sizes(scale), task)
-    base = RecallTuning(
-        updates=size.updates, max_length=size.max_length, bfloat16=has_fast_bfloat16()
-    )
+    base = RecallTuning(max_length=size.max_length, bfloat16=has_fast_bfloat16())
     return RecallStudy(task, size, base, load_encoder(), load_tokenizer())
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +19,15 @@ from ulmfit_lib.text.catalogue import DataSet, Hub, find
 from ulmfit_lib.text.corpus import Corpus, Split
 from ulmfit_lib.text.local_corpora import is_described_copy, read_folder
 
-__all__ = ["Corpus", "MissingCorpusError", "Split", "load", "with_validation", "without_class"]
+__all__ = [
+    "Corpus",
+    "MissingCorpusError",
+    "Split",
+    "load",
+    "load_split",
+    "with_validation",
+    "without_class",
+]
 
 DATA_VARIABLE = "ULMFIT_LIB_DATA"
 EMBEDDED = {"pydocs": pydocs.load, "pydocs-roles": pydocs.roles}
@@ -54,6 +62,33 @@ def load(name: str, data_dir: str | Path | None = None) -> Corpus:
     if data_set.hub is None:
         raise MissingCorpusError(f"{_not_there(data_set, folder)}, and is not on the hub: {_COPY}")
     return _from_hub(data_set, data_set.hub, folder)
+
+
+def load_split(name: str, split: str, data_dir: str | Path | None = None) -> Split:
+    """One split of a data set, without reading the files of the others where it is in a folder.
+
+    Introduced in the chapter *RecAdam*.
+
+    Args:
+        name: as in :data:`ulmfit_lib.text.catalogue.CATALOGUE`.
+        split: one of its splits, such as "valid".
+        data_dir: folder of data sets; ``ULMFIT_LIB_DATA`` where it is None.
+
+    Raises:
+        ValueError: no such name or split; or a file, row or column is wrong.
+        FileNotFoundError: the data folder or the file of the split is missing.
+        MissingCorpusError: the data set is in neither place.
+    """
+    data_set, folder = find(name), _data_folder(data_dir)
+    if folder and (folder / (data_set.folder.name or name)).is_dir():
+        files = {key: file for key, file in data_set.folder.files.items() if key == split}
+        only = replace(data_set, folder=replace(data_set.folder, files=files))
+        splits: Mapping[str, Split] = read_folder(only, folder)
+    else:
+        splits = load(name, data_dir).splits
+    if split not in splits:
+        raise ValueError(f"split={split!r}: {name} has none of that name")
+    return splits[split]
 
 
 def with_validation(corpus: Corpus, fraction: float, seed: int) -> Corpus:

@@ -7,11 +7,14 @@ on has never been seen. Introduced in the chapter *RecAdam*.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
+from ulmfit_lib.text.corpora import MissingCorpusError, load_split
 from ulmfit_lib.text.running_text import read_documents
 
 PARTS = ("measure", "recall")
+ENCYCLOPAEDIA = "wikipedia-2015"  # what the shipped encoders have read is its training split
 _FOLDER = Path(__file__).with_name("general")
 
 
@@ -29,3 +32,25 @@ def general_documents(part: str = "measure") -> list[str]:
     if part not in PARTS:
         raise ValueError(f"part={part!r}: choose one of {', '.join(PARTS)}")
     return list(read_documents(_FOLDER / f"{part}.txt"))
+
+
+@dataclass(frozen=True)
+class RecallText:
+    """Text like that of pre-training, and where it is from. Introduced in the chapter *RecAdam*."""
+
+    source: str  # in words, for a record
+    documents: tuple[str, ...]
+
+
+def recall_text() -> RecallText:
+    """Held-out articles of Wikipedia where the data folder has them, else this book's own part.
+
+    Neither was read in pre-training. Introduced in the chapter *RecAdam*.
+    """
+    try:
+        articles = load_split(ENCYCLOPAEDIA, "valid").texts
+    except MissingCorpusError:
+        return RecallText(
+            "the book's general text, part recall", tuple(general_documents("recall"))
+        )
+    return RecallText(f"{ENCYCLOPAEDIA}, valid", articles)

@@ -6,7 +6,7 @@ Introduced in the chapter *RecAdam*.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from fastai.callback.core import Callback
@@ -72,22 +72,31 @@ def measure_forgetting(
 class DistanceLog(Callback):
     """Write down the squared distance to the anchors, once every so many steps.
 
-    ``steps`` and ``distances`` grow together; the first entry is the start.
-    Introduced in the chapter *RecAdam*.
+    ``steps``, ``distances`` and the lists in ``watched`` grow together; the
+    first entry is the start, the last one the end. Introduced in the chapter
+    *RecAdam*.
 
     Args:
         anchors: of the learner's model.
         every: steps between two entries.
+        watch: what else to measure at each of them, by name; it must leave
+            model and random numbers as they are.
     """
 
     run_valid = False
 
-    def __init__(self, anchors: Anchors, every: int = 1) -> None:
+    def __init__(
+        self,
+        anchors: Anchors,
+        every: int = 1,
+        watch: Callable[[], Mapping[str, float]] = dict,
+    ) -> None:
         if every < 1:
             raise ValueError(f"every={every}: give 1 step or more")
-        self.anchors, self.every, self.taken = anchors, every, 0
+        self.anchors, self.every, self.watch, self.taken = anchors, every, watch, 0
         self.steps: list[int] = []
         self.distances: list[float] = []
+        self.watched: dict[str, list[float]] = {}
 
     def before_batch(self) -> None:
         """The start, before the first step."""
@@ -100,9 +109,16 @@ class DistanceLog(Callback):
         if self.taken % self.every == 0:
             self._note()
 
+    def after_fit(self) -> None:
+        """The end, where the last step was not noted."""
+        if self.steps and self.steps[-1] != self.taken:
+            self._note()
+
     def _note(self) -> None:
         self.steps.append(self.taken)
         self.distances.append(squared_distance(self.anchors))
+        for name, value in self.watch().items():
+            self.watched.setdefault(name, []).append(value)
 
 
 class Replay(Callback):

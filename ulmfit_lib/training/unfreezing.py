@@ -8,9 +8,10 @@ full(5)``) without any model. Introduced in the chapter *FitLaM*.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from fastai.callback.core import Callback
 from fastai.learner import Learner
 
 from ulmfit_lib.training.groups import Ratio, discriminative_lrs
@@ -214,6 +215,36 @@ def train_only(learn: Learner, trainable: Sequence[int]) -> None:
             p.requires_grad_(i in trainable)
             if i not in trainable:
                 p.grad = None
+
+
+class ThawByStep(Callback):
+    """Open layer groups at given optimizer steps, from the top down, within one stage of a plan.
+
+    A :class:`Stage` lasts whole epochs, and an epoch has as many steps as the
+    texts make; this says it in steps, so arms with more or fewer texts open
+    alike. Introduced in the chapter *RecAdam*.
+
+    Args:
+        openings: number of top groups that learn, by the step from which on
+            they do; steps are counted from 0.
+
+    Raises:
+        ValueError: a step below 0, or no group to train.
+    """
+
+    run_valid = False
+
+    def __init__(self, openings: Mapping[int, int]) -> None:
+        if any(step < 0 or count < 1 for step, count in openings.items()):
+            raise ValueError(f"openings={dict(openings)}: give steps from 0 and 1 group or more")
+        self.openings, self.taken = dict(openings), 0
+
+    def before_batch(self) -> None:
+        """Freeze or thaw where this step says so."""
+        if self.taken in self.openings:
+            n_groups = len(self.learn.opt.param_lists)
+            train_only(self.learn, range(n_groups - self.openings[self.taken], n_groups))
+        self.taken += 1
 
 
 def _count(n_groups: int) -> int:
