@@ -31,11 +31,15 @@ ANNEALING, GAMMA = Annealing("sigmoid", 0.5, 250), 5000.0
 
 
 class PublishedLoop(torch.optim.Optimizer):
-    """Algorithm 1 as the released code runs it: one parameter at a time, a tensor an operation."""
+    """Algorithm 1 as the released code runs it: one parameter at a time, a tensor an operation.
 
-    def __init__(self, params: list[Tensor], anchors: Anchors) -> None:
+    ``keep`` is how it does not run: it keeps the two tensors that each
+    parameter's step makes, to tell what making them costs.
+    """
+
+    def __init__(self, params: list[Tensor], anchors: Anchors, keep: bool = False) -> None:
         super().__init__(params, dict(SETTINGS))
-        self.anchors = anchors
+        self.anchors, self.keep = anchors, keep
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
@@ -45,15 +49,17 @@ class PublishedLoop(torch.optim.Optimizer):
                 state = self.state[p]
                 if not state:
                     state |= {"step": 0, "m": torch.zeros_like(p), "v": torch.zeros_like(p)}
+                    state["kept"] = [torch.empty_like(p) if self.keep else None for _ in "vp"]
                 state["step"] += 1
                 m, v, t = state["m"], state["v"], state["step"]
                 m.mul_(beta1).add_(p.grad, alpha=1 - beta1)
                 v.mul_(beta2).addcmul_(p.grad, p.grad, value=1 - beta2)
-                root = v.sqrt().add_(group["eps"])
+                root = torch.sqrt(v, out=state["kept"][0]).add_(group["eps"])
                 size = lr * math.sqrt(1 - beta2**t) / (1 - beta1**t)
                 weight = 1 / (1 + math.exp(-ANNEALING.k * (t - ANNEALING.t0)))
                 p.addcdiv_(m, root, value=-size * weight)
-                p.add_(p - self.anchors[p], alpha=-lr * (1 - weight) * GAMMA)
+                away = torch.sub(p, self.anchors[p], out=state["kept"][1])
+                p.add_(away, alpha=-lr * (1 - weight) * GAMMA)
 
 
 def shapes() -> dict[str, list[torch.Size]]:
@@ -98,6 +104,7 @@ def turns(sizes: list[torch.Size], steps: int) -> dict[str, Turn]:
         "RecAdam, foreach": timed(recadam("foreach")),
         "AdamW, foreach": timed(torch.optim.AdamW(params, foreach=True, **SETTINGS)),
         "published loop": timed(PublishedLoop(params, anchors)),
+        "loop that keeps": timed(PublishedLoop(params, anchors, keep=True)),
     }
 
 
