@@ -104,6 +104,15 @@ def test_what_is_watched_is_shown_to_no_arm_of_its_seed(toy_study):
         assert watched | shown == set(toy_study.train.texts)
 
 
+def test_a_task_whose_every_example_is_shown_has_nothing_to_watch_but_masks(task):
+    train = task.splits["train"]
+    rows = few_labels(train.labels, max(SMOKE.per_class), 0)
+    study = small_study(replace(task, splits={**task.splits, "train": train.take(sorted(rows))}))
+    result = study.run(study.arms["recadam/4"], 0)
+    assert len(result.curves["mlm_loss"]) == len(result.curves["step"])
+    assert "valid_error" not in result.curves
+
+
 def test_pairs_are_tuned_and_counted(task):
     found = small_study(paired(task))
     assert set(found.arms) == set(arms(SMOKE, pairs=True))

@@ -233,7 +233,7 @@ class RecallStudy(TaskStudy[RecallArm]):
             words = tfidf_logistic_regression(shown.in_one(), shown.labels, self.test.in_one())
             return words, {}
         watched = self.once(seed, "watched", lambda: self._watched(seed))
-        log_of = partial(self._measures, watched, self._framed(watched))
+        log_of = partial(self._measures, watched, self._framed(watched) if watched.labels else None)
         tuned = tune(
             self.source.bert,
             self._framed(shown, labelled=True),
@@ -267,13 +267,15 @@ class RecallStudy(TaskStudy[RecallArm]):
         return self.train.take([others[i] for i in order[:WATCHED]])
 
     def _measures(
-        self, watched: LabelledTexts, framed: TokenDataset, model: EncoderClassifier
+        self, watched: LabelledTexts, framed: TokenDataset | None, model: EncoderClassifier
     ) -> dict[str, float]:
-        """Masks that it can no longer fill, and what it has learned of the task."""
+        """Masks that it can no longer fill, and what it has learned, where examples are left."""
         reader = masked_lm_reader(model.encoder, self.source)
+        kept = {"mlm_loss": score_masked_lm(reader, self.measured).loss}
+        if framed is None:
+            return kept
         guesses = likeliest([answer(model, framed)])
-        wrong = float(np.mean(np.not_equal(guesses, watched.labels)))
-        return {"mlm_loss": score_masked_lm(reader, self.measured).loss, "valid_error": wrong}
+        return {**kept, "valid_error": float(np.mean(np.not_equal(guesses, watched.labels)))}
 
     def _memory(self, arm: RecallArm, seed: int) -> Memory:
         if arm.method == "ewc":
