@@ -188,12 +188,39 @@ def test_long_texts_are_asked_about_in_portions(model, monkeypatch):
 def test_no_batch_has_more_padded_tokens_than_allowed(model):
     batches = []
     handle = model.register_forward_pre_hook(lambda _, given: batches.append(given[0].shape))
-    texts = [*texts_of(5, 60), *([9] * 22 for _ in range(40))]
+    texts = [*texts_of(5, 60), *([9] * 21 + [token] for token in range(5, 39))]
     class_confidence(model, 24, batch_tokens=100, batch_size=16)(texts, [0] * len(texts))
     handle.remove()
-    assert sum(rows for rows, _ in batches) == len(texts)
+    assert sum(rows for rows, _ in batches) == len(set(map(tuple, texts)))
     assert max(rows * columns for rows, columns in batches) <= 100
     assert max(rows for rows, _ in batches) <= 16
+
+
+def test_equal_texts_are_read_once_and_answered_each_for_its_class(model):
+    texts, classes, batches = [[7, 8], [9], [7, 8], [7, 8]], [0, 0, 1, 0], []
+    confidence = class_confidence(model, 24)
+    alone = [float(confidence([ids], [c])) for ids, c in zip(texts, classes, strict=True)]
+    with model.register_forward_pre_hook(lambda _, given: batches.append(given[0])):
+        found = confidence(texts, classes)
+    assert sum(map(len, batches)) == 2
+    assert found.tolist() == pytest.approx(alone, abs=1e-6)
+
+
+def test_prefixes_of_like_lengths_go_together_wherever_they_end():
+    # Every second token of the first text is important and leaves the buffer again.
+    asked = []
+
+    def ask(texts, classes):
+        """Sure of a text that ends in GREAT."""
+        asked.append([len(ids) for ids in texts])
+        return torch.tensor([0.9 if ids and ids[-1] == GREAT else 0.1 for ids in texts])
+
+    texts = [[THE, GREAT] * 20, [THE] * 30 + [GREAT], [THE, FILM, GREAT]] * 4
+    important_tokens(texts, [0] * 12, ask)
+    lengths = asked[2:]  # after the whole texts and the empty buffers
+    assert all(max(each) * len(each) - sum(each) <= 48 for each in lengths)
+    assert [min(each) for each in lengths] == sorted(min(each) for each in lengths)
+    assert sum(map(len, lengths)) == sum(map(len, texts))
 
 
 def test_the_gold_class_is_asked_about_and_memory_does_not_change_answers(model):

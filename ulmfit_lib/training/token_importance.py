@@ -72,7 +72,8 @@ def class_confidence(
 ) -> Confidence:
     """How sure a classifier is of given classes, in batches of bounded memory.
 
-    Introduced in the chapter *Selective masking*.
+    Equal texts are read once: many texts begin alike. Introduced in the chapter
+    *Selective masking*.
 
     Args:
         model: framed ids (B, T) to logits (B, C); asked in evaluation mode.
@@ -91,11 +92,12 @@ def class_confidence(
         """Probability (N,) of each text's class."""
         if not texts:
             return torch.zeros(0)
-        loader = TextLoader(FramedDataset(texts, max_length, special=special), batches)
+        row = {ids: i for i, ids in enumerate(dict.fromkeys(map(tuple, texts)))}
+        loader = TextLoader(FramedDataset(list(row), max_length, special=special), batches)
         device = next(model.parameters()).device.type
         with torch.autocast(device, torch.bfloat16, enabled=bfloat16):
             probabilities = predict_probabilities(model, loader)
-        return probabilities.gather(1, torch.tensor(classes)[:, None]).squeeze(1)
+        return probabilities[[row[tuple(ids)] for ids in texts], list(classes)]
 
     return ask
 
@@ -111,6 +113,11 @@ class _Reading:
     buffer: list[int]  # what was kept, after what is given
     missing: list[float] = field(default_factory=list)
     important: list[bool] = field(default_factory=list)
+
+    @property
+    def read(self) -> bool:
+        """Whether every token is judged."""
+        return len(self.missing) == len(self.ids)
 
     def next_prefix(self) -> list[int]:
         """The buffer and the next token."""
@@ -146,8 +153,9 @@ def important_tokens(
     published, that can be the empty buffer only: a kept token leaves delta missing;
     ``guarded`` asks in addition that the buffer alone is not so near.
 
-    The answers are those of the algorithm one prefix at a time; here the
-    texts' prefixes of equal position go through the model together. Source: Gu
+    The answers are those of the algorithm one prefix at a time; here
+    prefixes of like lengths go through the model together, the shortest first,
+    wherever in their texts they end. Source: Gu
     et al. 2020, section 2.2, equation 1. Introduced in the chapter *Selective
     masking*.
 
@@ -163,11 +171,11 @@ def important_tokens(
         ValueError: texts, classes and what is given differ in number.
     """
     readings = _begin(texts, classes, confidence, given)
-    for position in range(max(map(len, texts), default=0)):
-        active = [reading for reading in readings if position < len(reading.ids)]
-        prefixes = [reading.next_prefix() for reading in active]
-        heard = confidence(prefixes, [reading.label for reading in active]).tolist()
-        for reading, found in zip(active, heard, strict=True):
+    while waiting := [reading for reading in readings if not reading.read]:
+        asked = _of_like_length(waiting)
+        prefixes = [reading.next_prefix() for reading in asked]
+        heard = confidence(prefixes, [reading.label for reading in asked]).tolist()
+        for reading, found in zip(asked, heard, strict=True):
             reading.hear(found, config)
     return [TokenImportance(tuple(r.missing), tuple(r.important)) for r in readings]
 
@@ -183,6 +191,18 @@ def _begin(
     whole, empty = confidence(complete, classes).tolist(), confidence(starts, classes).tolist()
     facts = zip(texts, classes, whole, empty, starts, strict=True)
     return [_Reading(*each) for each in facts]
+
+
+def _of_like_length(waiting: Iterable[_Reading]) -> list[_Reading]:
+    """Those with the shortest buffers, as many as cost no more padding than a call."""
+    asked, kept = list[_Reading](), 0
+    for reading in sorted(waiting, key=lambda each: len(each.buffer)):
+        length = len(reading.buffer)
+        if length * len(asked) - kept > _CALL:
+            break
+        asked.append(reading)
+        kept += length
+    return asked
 
 
 def leave_one_out(
