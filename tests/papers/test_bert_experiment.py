@@ -129,20 +129,28 @@ def test_every_task_finds_its_texts_and_companions(monkeypatch, task):
     }
 
 
-def test_text_of_the_domain_holds_no_filler_of_the_long_test_documents(monkeypatch, task):
-    fillers = tuple(f"filler number {i} of the lot" for i in range(40))
-    monkeypatch.setattr(bert_experiment.pydocs, "load", lambda: replace(task, name="pydocs"))
-    monkeypatch.setattr(bert_experiment.pydocs, "other_docstrings", lambda: fillers)
+def test_long_documents_are_of_four_libraries_among_the_others(monkeypatch, task):
+    names = ("numpy", *bert_experiment.LIBRARIES)
+    splits = {
+        split: Split(
+            tuple(f"{split} {i} of {names[i % 5]}" for i in range(60)), (0, 1, 2, 3, 4) * 12
+        )
+        for split in ("train", "valid", "test")
+    }
+    topics = replace(task, name="pydocs", splits=splits, label_names=names)
+    monkeypatch.setattr(bert_experiment.pydocs, "load", lambda: topics)
+    monkeypatch.setattr(bert_experiment.pydocs, "other_docstrings", lambda: ("A mill.",))
     monkeypatch.setattr(bert_experiment.pydocs, "source_code", lambda: ("x = 1\n" * 40,))
     monkeypatch.setattr(bert_experiment, "load", lambda name: replace(task, name=name))
     found = bert_experiment.study(bert_experiment.LONG, Scale.SMOKE)
-    read = {text for texts in found.texts[IN_DOMAIN].values() for text in texts}
-    parts = {
-        name: {p for text in split.texts for p in text.split("\n") if p in fillers}
-        for name, split in found.task.splits.items()
-    }
-    assert parts["train"] <= read and parts["test"] and parts["valid"]
-    assert not read & (parts["test"] | parts["valid"])
+    assert found.texts[IN_DOMAIN] == {"other docstrings": ("A mill.",)}
+    assert found.task.label_names == bert_experiment.LIBRARIES
+    for name, split in found.task.splits.items():
+        for text, label in zip(split.texts, split.labels, strict=True):
+            parts = text.split("\n")
+            assert all(part.startswith(f"{name} ") for part in parts) and len(parts) == 3
+            own = [part for part in parts if "numpy" not in part]
+            assert len(own) == 1 and own[0].endswith(bert_experiment.LIBRARIES[label])
 
 
 def test_the_audit_names_every_corpus_that_an_arm_reads(toy_study, task):

@@ -7,7 +7,6 @@ import pytest
 from ulmfit_lib.text.corpus import Corpus, Split
 from ulmfit_lib.text.long_documents import (
     LongDocumentConfig,
-    fillers_of_splits,
     long_documents,
     long_task,
 )
@@ -35,21 +34,22 @@ def test_a_seed_makes_one_set_of_documents():
     assert first == again != other
 
 
-def test_splits_share_no_filler_and_keep_their_labels():
-    splits = {name: Split(("a", "b"), (0, 1)) for name in ("train", "valid", "test")}
-    splits["unsup"] = Split(("c",))
-    task = Corpus("toy", splits, ("x", "y"), "none", "none", "made here")
-    long = long_task(task, FILLERS)
-    assert long.name == "toy-long" and set(long.splits) == {"train", "valid", "test"}
-    used = {
-        name: {p for text in split.texts for p in text.split("\n") if "filler" in p}
-        for name, split in long.splits.items()
+def test_chosen_classes_are_hidden_among_texts_of_the_others_in_their_own_split():
+    splits = {
+        name: Split(tuple(f"{name} {i}" for i in range(40)), (0, 1, 2, 3) * 10)
+        for name in ("train", "valid", "test")
     }
-    assert not used["train"] & used["test"] and not used["train"] & used["valid"]
-    own = fillers_of_splits(task, FILLERS)
-    assert sorted(f for of_split in own.values() for f in of_split) == sorted(FILLERS)
-    assert all(used[name] <= set(own[name]) for name in used)
-    assert all(split.labels == (0, 1) for split in long.splits.values())
+    splits["unsup"] = Split(("c",))
+    task = Corpus("toy", splits, ("w", "x", "y", "z"), "none", "none", "made here")
+    long = long_task(task, ("y", "w"), LongDocumentConfig(2))
+    assert long.name == "toy-long" and set(long.splits) == {"train", "valid", "test"}
+    assert long.label_names == ("y", "w") and long.provenance.startswith("made here")
+    for name, split in long.splits.items():
+        assert split.labels == (1, 0) * 10  # in the order of the texts: w, y, w, ...
+        for text, label in zip(split.texts, split.labels, strict=True):
+            numbers = [int(part.removeprefix(f"{name} ")) % 4 for part in text.split("\n")]
+            assert len(numbers) == 3
+            assert [n for n in numbers if n in (0, 2)] == [{0: 2, 1: 0}[label]]
 
 
 def test_too_little_is_refused():
@@ -57,3 +57,6 @@ def test_too_little_is_refused():
         LongDocumentConfig(0)
     with pytest.raises(ValueError, match="2 fillers, but each document takes 3"):
         long_documents(TEXTS, FILLERS[:2])
+    task = Corpus("toy", {"train": Split(("a",), (0,))}, ("w",), "none", "none", "made here")
+    with pytest.raises(ValueError, match=r"no classes \['v'\] in 'toy'"):
+        long_task(task, ("v", "w"))

@@ -57,7 +57,7 @@ from ulmfit_lib.study.task_study import (
 from ulmfit_lib.text import pydocs
 from ulmfit_lib.text.corpora import load, with_validation
 from ulmfit_lib.text.corpus import Corpus, Split, fingerprint
-from ulmfit_lib.text.long_documents import fillers_of_splits, long_task
+from ulmfit_lib.text.long_documents import LongDocumentConfig, long_task
 from ulmfit_lib.text.truncation import FRAME, TRUNCATIONS
 from ulmfit_lib.training.fine_tuning import Documents, class_probabilities
 from ulmfit_lib.training.further_pretraining import (
@@ -67,7 +67,8 @@ from ulmfit_lib.training.further_pretraining import (
 )
 from ulmfit_lib.training.groups import layer_decay
 
-LONG = "pydocs-long"  # made of pydocs and the docstrings of other packages
+LONG = "pydocs-long"  # texts of these libraries, each among two of the others
+LIBRARIES = ("sympy", "networkx", "matplotlib", "pandas")
 TUNED, TFIDF, PROBE, TASKS = "FiT", "TF-IDF", "frozen encoder", "multi-task"
 ULMFIT = (
     "ULMFiT's classifier, LM as shipped"  # no LM tuning; the chapter before has the whole method
@@ -487,7 +488,7 @@ def load_task(name: str) -> Corpus:
     Introduced in the chapter *How to fine-tune BERT*.
     """
     if name == LONG:
-        return long_task(pydocs.load(), pydocs.other_docstrings())
+        return long_task(pydocs.load(), LIBRARIES, LongDocumentConfig(fillers=2))
     task = joined_pairs(load(name))
     return task if "valid" in task.splits else with_validation(task, 0.1, seed=0)
 
@@ -521,9 +522,6 @@ def study(task_name: str, scale: Scale, checkpoint: str | Path = SHIPPED_ENCODER
         kind: {name: domain_texts(name) for name in names}
         for kind, names in ((IN_DOMAIN, near), (CROSS_DOMAIN, far))
     }
-    if task_name == LONG:  # fillers of its test documents are text of its test split
-        own = fillers_of_splits(pydocs.load(), texts[IN_DOMAIN][OTHER_DOCSTRINGS])
-        texts[IN_DOMAIN] = {OTHER_DOCSTRINGS: own["train"]}
     companions = [load_task(name) for name in others if name != task_name]
     encoder = load_pretrained_encoder(checkpoint)
     return BertStudy(

@@ -73,45 +73,40 @@ def long_documents(
     return found
 
 
-def fillers_of_splits(task: Corpus, fillers: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """Which of ``fillers`` each labelled split of ``task`` takes: no two splits share one.
-
-    Introduced in the chapter *How to fine-tune BERT*.
-
-    Args:
-        task: a classification task.
-        fillers: texts that belong to none of its classes.
-    """
-    labelled = sorted(name for name, split in task.splits.items() if split.labels is not None)
-    return {name: tuple(fillers[i :: len(labelled)]) for i, name in enumerate(labelled)}
-
-
 def long_task(
-    task: Corpus, fillers: Sequence[str], config: LongDocumentConfig = LongDocumentConfig()
+    task: Corpus, classes: Sequence[str], config: LongDocumentConfig = LongDocumentConfig()
 ) -> Corpus:
-    """``task`` with long documents for texts, under the name ``NAME-long``.
+    """Some classes of ``task``, their texts hidden among those of all others: ``NAME-long``.
 
-    Each split has fillers of its own: none that training has seen stands in a
-    test document. Introduced in the chapter *How to fine-tune BERT*.
+    The fillers of a split are its own texts: none that training has seen
+    stands in a test document. Introduced in the chapter *How to fine-tune BERT*.
 
     Args:
         task: a classification task.
-        fillers: texts that belong to none of its classes.
+        classes: names of those that are to be told apart.
         config: how many fillers, and the seed.
 
     Raises:
-        ValueError: fewer fillers for a split than a document takes.
+        ValueError: a class that the task has not, or a split has fewer other
+            texts than a document takes.
     """
+    if unknown := sorted(set(classes) - set(task.label_names)):
+        raise ValueError(f"no classes {unknown} in {task.name!r}: it has {task.label_names}")
+    number = {task.label_names.index(name): i for i, name in enumerate(classes)}
     splits = {}
-    for name, own in fillers_of_splits(task, fillers).items():
-        split = task.splits[name]
-        hidden = long_documents(split.texts, own, config)
-        splits[name] = Split(tuple(document.text for document in hidden), split.labels)
+    for name, split in task.splits.items():
+        if split.labels is None:
+            continue
+        pairs = [(t, int(y)) for t, y in zip(split.texts, split.labels, strict=True)]
+        told = [(text, number[label]) for text, label in pairs if label in number]
+        others = [text for text, label in pairs if label not in number]
+        hidden = long_documents([text for text, _ in told], others, config)
+        splits[name] = Split(tuple(d.text for d in hidden), tuple(label for _, label in told))
     return Corpus(
         f"{task.name}-long",
         splits,
-        task.label_names,
+        tuple(classes),
         task.licence,
         task.citation,
-        f"{task.provenance}; each text among {config.fillers} others that belong to no class",
+        f"{task.provenance}; each text among {config.fillers} of other classes",
     )
