@@ -141,7 +141,7 @@ def prefix_length(found: Sequence[TokenImportance]) -> float:
 def main() -> None:
     """Time both, text for text, and print the ratio."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--texts", type=int, default=200, help="sentences of pydocs-roles")
+    parser.add_argument("--texts", type=int, default=400, help="sentences of pydocs-roles")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--bfloat16", action="store_true", help="of the library's way alone")
     options = parser.parse_args()
