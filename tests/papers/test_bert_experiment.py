@@ -23,6 +23,7 @@ from ulmfit_lib.papers.bert_finetuning import tune_encoder, tune_on_tasks
 from ulmfit_lib.study.claims import load_claims
 from ulmfit_lib.study.records import EVALUATION, check_result
 from ulmfit_lib.study.scale import Scale
+from ulmfit_lib.study.seeds import few_labels
 from ulmfit_lib.text.corpus import Corpus, Split
 from ulmfit_lib.text.tokenizer import load_tokenizer
 
@@ -62,15 +63,19 @@ def test_the_names_of_one_training_are_trained_once():
     assert len({FOUND[name] for name in same}) == 1
 
 
+def named(claim):
+    """The arms of a claim's rule."""
+    pairs = getattr(claim.rule, "pairs", ())
+    return {arm for pair in pairs for arm in pair} | set(getattr(claim.rule, "arms", ()))
+
+
 def test_every_claim_names_arms_that_there_are():
     for claim in load_claims():
         if claim.paper != "bert_finetuning":
             continue
-        rule = claim.rule
-        named = [arm for pair in getattr(rule, "pairs", ()) for arm in pair]
-        named += getattr(rule, "arms", ())
-        assert set(named) <= set(FOUND), f"{claim.id}: no arm {set(named) - set(FOUND)}"
-        assert set(named) <= CLAIMED, f"{claim.id}: too few seeds for {set(named) - CLAIMED}"
+        arms_named = named(claim)
+        assert arms_named <= set(FOUND), f"{claim.id}: no arm {arms_named - set(FOUND)}"
+        assert arms_named <= CLAIMED, f"{claim.id}: too few seeds for {arms_named - CLAIMED}"
 
 
 def test_each_arm_changes_one_thing():
@@ -92,13 +97,34 @@ def test_a_kind_of_text_that_is_missing_has_no_arm(task):
     assert f"text={IN_DOMAIN}" not in study.arms and f"text={CROSS_DOMAIN}" in study.arms
 
 
+def test_a_task_may_leave_arms_out_but_none_of_its_claims(task):
+    many_classes = replace(task, name="arxiv-cs39")
+    study = BertStudy(many_classes, SMOKE, load_pretrained_encoder(), TEXTS, [])
+    left_out = {name.split("=")[0] for name in set(FOUND) - set(study.arms)}
+    assert left_out == {"layer", "layers", "decay", "schedule"}
+    claims = [claim for claim in load_claims() if claim.record == "bert-arxiv-cs39-laptop"]
+    assert claims and all(named(claim) <= set(study.arms) for claim in claims)
+
+
 @pytest.mark.parametrize(
-    ("counts", "expected"),
-    [((900, 900), (50, 200)), ((900,) * 6, (16, 66)), ((11, *(500,) * 38), (2, 10))],
+    ("counts", "per_class", "in_all", "updates"),
+    [
+        ((900, 900), (50, 200), (100, 400), 100),
+        ((900,) * 6, (16, 66), (96, 396), 100),
+        # A rare class gives what it has, and does not cut the others down.
+        ((20, *(900,) * 5), (16, 66), (96, 350), 88),
+        # Of many classes there are more labels in all, for as many epochs.
+        ((11, *(500,) * 38), (10, 40), (390, 1531), 384),
+    ],
 )
-def test_label_counts_follow_from_the_task(counts, expected):
+def test_label_counts_and_updates_follow_from_the_task(counts, per_class, in_all, updates):
     labels = [label for label, n in enumerate(counts) for _ in range(n)]
-    assert fitting(sizes(Scale.LAPTOP), labels).per_class == expected
+    size = fitting(sizes(Scale.LAPTOP), labels)
+    assert size.per_class == per_class
+    assert (size.few, size.labels) == in_all
+    assert size.updates == updates
+    shown = [len(few_labels(labels, n, seed=0, or_all=True)) for n in size.per_class]
+    assert tuple(shown) == in_all
 
 
 def test_titles_and_abstracts_are_one_text():

@@ -78,6 +78,7 @@ def test_every_example_of_a_class_can_be_drawn():
 def test_too_few_examples_are_named():
     with pytest.raises(ValueError, match="per_class=3, but class 'rare' has 2 examples"):
         few_labels(["rare", "often", "often", "often", "rare"], 3, 0)
+    assert few_labels(["rare", "often", "often", "often", "rare"], 3, 0, or_all=True) == [*range(5)]
     with pytest.raises(ValueError, match="per_class=0"):
         few_labels([0, 1], 0, 0)
     with pytest.raises(ValueError, match="labels is empty"):

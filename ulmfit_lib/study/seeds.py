@@ -59,7 +59,9 @@ def derive(seed: int, *names: str | int) -> int:
     return int.from_bytes(digest[:4], "big")
 
 
-def few_labels(labels: Sequence[Hashable], per_class: int, seed: int) -> list[int]:
+def few_labels(
+    labels: Sequence[Hashable], per_class: int, seed: int, or_all: bool = False
+) -> list[int]:
     """Positions of ``per_class`` examples of every class, drawn at random.
 
     Subsets of one seed are nested: the 10 of a class are among its 50.
@@ -69,9 +71,11 @@ def few_labels(labels: Sequence[Hashable], per_class: int, seed: int) -> list[in
         labels: the class of every example, length N.
         per_class: examples wanted of each class.
         seed: the run's seed.
+        or_all: of a class that has fewer, take all.
 
     Returns:
-        Ascending positions, ``per_class`` times the number of classes of them.
+        Ascending positions, ``per_class`` times the number of classes of them;
+        fewer where ``or_all`` is needed.
 
     Raises:
         ValueError: ``per_class < 1``, no labels, or a class with too few examples.
@@ -80,7 +84,7 @@ def few_labels(labels: Sequence[Hashable], per_class: int, seed: int) -> list[in
         raise ValueError(f"per_class={per_class}: ask for at least 1 example of each class")
     drawn: list[int] = []
     for label, order in _shuffled_by_class(labels, seed, "few labels"):
-        if len(order) < per_class:
+        if len(order) < per_class and not or_all:
             raise ValueError(
                 f"per_class={per_class}, but class {label!r} has {len(order)} examples: "
                 "ask for fewer, or merge or drop that class"

@@ -91,6 +91,7 @@ class TaskStudy(ABC, Generic[Arm]):
     """
 
     reads_pairs: ClassVar[bool] = False  # whether its arms take pairs of texts, too
+    rare_classes: ClassVar[bool] = False  # whether a class may have fewer labels than an arm asks
 
     def __init__(
         self, task: Corpus, size: StudySizes, arms: Mapping[str, Arm], settings: Mapping[str, Any]
@@ -127,7 +128,8 @@ class TaskStudy(ABC, Generic[Arm]):
 
     def run(self, arm: Arm, seed: int) -> CellResult:
         """Train ``arm`` with ``seed`` on its few labels, and score it on the test set."""
-        shown = self.train.take(few_labels(self.train.labels, arm.per_class, seed))
+        rows = few_labels(self.train.labels, arm.per_class, seed, or_all=self.rare_classes)
+        shown = self.train.take(rows)
         predictions, curves = self.answer(arm, shown, seed)
         accuracy = float(np.mean(np.equal(predictions, self.test.labels)))
         return CellResult({"accuracy": accuracy}, tuple(predictions), curves, self.touched(arm))
