@@ -3,7 +3,8 @@
 import pytest
 
 from ulmfit_lib.papers.selective_masking_domain_experiment import GENERAL, study
-from ulmfit_lib.papers.selective_masking_experiment import NONE, RANDOM, SELECTIVE, TFIDF
+from ulmfit_lib.papers.selective_masking_experiment import TFIDF
+from ulmfit_lib.papers.three_stages import NONE, RANDOM, SELECTIVE
 from ulmfit_lib.study.records import check_result
 from ulmfit_lib.study.scale import Scale
 

@@ -12,20 +12,15 @@ from ulmfit_lib.papers.selective_masking import selective_choice
 from ulmfit_lib.papers.selective_masking_experiment import (
     CHECK,
     DOMAINS,
-    LEXICON,
-    NONE,
-    POLICIES,
-    RANDOM,
-    SELECTIVE,
     TFIDF,
     MaskingStudy,
     arms,
     fitting,
     masking_task,
     sizes,
-    stop_ids,
     study,
 )
+from ulmfit_lib.papers.three_stages import LEXICON, NONE, POLICIES, RANDOM, SELECTIVE
 from ulmfit_lib.study.records import EVALUATION, check_result
 from ulmfit_lib.study.scale import Scale
 from ulmfit_lib.text import corpora
@@ -166,13 +161,6 @@ def test_opinions_both_ways_are_left_out(aspects, monkeypatch):
     assert all(set(split.labels) == {0, 1} for split in task.splits.values())
     assert set(task.splits) == {"train", "valid", "test"}
     assert not set(task.splits["valid"].texts) & set(task.splits["train"].texts)
-
-
-def test_stop_words_are_known_with_and_without_a_blank(toy_study):
-    found = stop_ids(toy_study.encoder)
-    for form in ("the", " the", "The", " The"):
-        assert toy_study.encoder.encode([form])[0][0] in found
-    assert toy_study.encoder.encode([" tensor"])[0][0] not in found
 
 
 def test_every_task_s_texts_are_in_the_catalogue():

@@ -14,8 +14,6 @@ from dataclasses import replace
 from ulmfit_lib.models.pretrained_encoder import PretrainedEncoder, load_pretrained_encoder
 from ulmfit_lib.papers.bert_experiment import domain_texts
 from ulmfit_lib.papers.selective_masking_experiment import (
-    RANDOM,
-    SELECTIVE,
     MaskingArm,
     MaskingSizes,
     MaskingStudy,
@@ -24,6 +22,7 @@ from ulmfit_lib.papers.selective_masking_experiment import (
     masking_task,
     sizes,
 )
+from ulmfit_lib.papers.three_stages import RANDOM, SELECTIVE
 from ulmfit_lib.study.doctor import has_fast_bfloat16
 from ulmfit_lib.study.scale import Scale
 from ulmfit_lib.study.seeds import derive

@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 from typing import ClassVar, NamedTuple
 
 import numpy as np
-from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
 from ulmfit_lib.models.encoder_classifier import EncoderClassifier
 from ulmfit_lib.models.pretrained_encoder import (
@@ -33,11 +32,19 @@ from ulmfit_lib.papers.selective_masking import (
     judge_texts,
     merge_judgements,
     pretrain_on_choice,
-    random_choice,
     selective_choice,
     task_lexicon,
     token_scores,
     tune_labeller,
+)
+from ulmfit_lib.papers.three_stages import (
+    LEXICON,
+    NONE,
+    POLICIES,
+    RANDOM,
+    SELECTIVE,
+    hidden_by,
+    stop_ids,
 )
 from ulmfit_lib.study.baselines import tfidf_logistic_regression
 from ulmfit_lib.study.doctor import has_fast_bfloat16
@@ -61,11 +68,9 @@ from ulmfit_lib.text.truncation import FRAME
 from ulmfit_lib.training.fine_tuning import Documents
 from ulmfit_lib.training.further_pretraining import FurtherPretraining
 
-TFIDF, NONE = "TF-IDF", "none"
+TFIDF = "TF-IDF"
 CONFLICT = "conflict"  # opinions both ways: a class of SemEval-2014 that the paper leaves out
-SELECTIVE, RANDOM, LEXICON = "selective", "random", "lexicon"
 CHECK = "check of the labeller"  # the one stage that reads held-out labels; it chooses nothing
-POLICIES = (RANDOM, SELECTIVE, LEXICON)
 # Corpora of each task's domain, the main one first; as in the paper, section 3.1, or near it.
 DOMAINS: Mapping[str, tuple[str, ...]] = {
     "pydocs": (OTHER_DOCSTRINGS,),
@@ -244,12 +249,10 @@ class MaskingStudy(TaskStudy[MaskingArm]):
             return selective_choice(labeller, texts, self.encoder, max_length=length, bfloat16=fast)
 
         chosen = self.once(seed, ("choice", domain), choose)
-        if policy == SELECTIVE:
-            return chosen
         words: Collection[int] = ()
         if policy == LEXICON:
             words = task_lexicon(self.as_read(shown).texts, shown.labels, self.stop_ids)
-        return random_choice(texts, chosen, self.encoder, seed, length, words)
+        return hidden_by(policy, texts, chosen, self.encoder, seed, length, words)
 
     def as_read(self, shown: LabelledTexts) -> AsRead:
         """Token ids of ``shown``; the end of what is too long for the classifier is cut."""
@@ -322,20 +325,6 @@ class MaskingStudy(TaskStudy[MaskingArm]):
     def _cut(self, documents: Documents) -> Documents:
         """The first tokens of each, as many as are read; texts without any are dropped."""
         return [ids[: self.size.length - FRAME] for ids in documents if ids]
-
-
-def stop_ids(encoder: PretrainedEncoder) -> frozenset[int]:
-    """Ids of the tokens that are stop-words, at the start of a text or after a blank.
-
-    The released code compares single word pieces, too. Introduced in the
-    chapter *Selective masking*.
-
-    Args:
-        encoder: whose vocabulary it is.
-    """
-    words = [form for word in sorted(ENGLISH_STOP_WORDS) for form in (word, word.capitalize())]
-    forms = [f"{before}{word}" for word in words for before in ("", " ")]
-    return frozenset(ids[0] for ids in encoder.encode(forms) if len(ids) == 1)
 
 
 def masking_task(name: str) -> Corpus:
