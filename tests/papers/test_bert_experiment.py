@@ -100,8 +100,11 @@ def test_a_kind_of_text_that_is_missing_has_no_arm(task):
 def test_a_task_may_leave_arms_out_but_none_of_its_claims(task):
     many_classes = replace(task, name="arxiv-cs39")
     study = BertStudy(many_classes, SMOKE, load_pretrained_encoder(), TEXTS, [])
-    left_out = {name.split("=")[0] for name in set(FOUND) - set(study.arms)}
-    assert left_out == {"layer", "layers", "decay", "schedule"}
+    left_out = set(FOUND) - set(study.arms)
+    assert {name.split("=")[0] for name in left_out} == {
+        *("layer", "layers", "decay", "schedule", "hierarchical"),
+    }
+    assert "hierarchical=attention" in study.arms
     claims = [claim for claim in load_claims() if claim.record == "bert-arxiv-cs39-laptop"]
     assert claims and all(named(claim) <= set(study.arms) for claim in claims)
 
