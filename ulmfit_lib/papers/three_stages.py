@@ -86,16 +86,30 @@ def three_stages(
 
     if policy == NONE:
         return tuned(encoder)
-    length = config.reading.length
-    judge, special = tuned(encoder), encoder.special
-    rows, found = judge_texts(judge, documents, labels, config.judging, stops, None, special)
-    texts = [documents[i] for i in rows]
-    marks = [list(each.important) for each in found]
-    labeller, _ = tune_labeller(encoder, texts, marks, config.labelling, seed)
-    chosen = selective_choice(labeller, domain, encoder, max_length=length)
+    task, length = (documents, labels), config.reading.length
+    chosen = _important_in(domain, encoder, tuned(encoder), task, config, stops, seed)
     words = task_lexicon(documents, labels, stops) if policy == LEXICON else ()
     choice = hidden_by(policy, domain, chosen, encoder, seed, length, words)
     return tuned(pretrain_on_choice(encoder, domain, choice, config.reading, seed))
+
+
+def _important_in(
+    domain: Documents,
+    encoder: PretrainedEncoder,
+    judge: EncoderClassifier,
+    task: tuple[Documents, Sequence[int]],
+    config: ThreeStages,
+    stops: Collection[int],
+    seed: int,
+) -> Choice:
+    """The selective choice: a labeller carries over what the judge finds in the task's texts."""
+    documents, labels = task
+    judging, special = config.judging, encoder.special
+    rows, found = judge_texts(judge, documents, labels, judging, stops, None, special)
+    texts = [documents[i] for i in rows]
+    marks = [list(each.important) for each in found]
+    labeller, _ = tune_labeller(encoder, texts, marks, config.labelling, seed)
+    return selective_choice(labeller, domain, encoder, max_length=config.reading.length)
 
 
 def hidden_by(
