@@ -154,7 +154,8 @@ def test_every_claim_names_arms_and_metrics_of_its_study(toy_study):
     known = arms(sizes(Scale.LAPTOP))
     metrics = set(toy_study.run(toy_study.arms["DAPT/4"], 0).metrics)
     claims = [claim for claim in load_claims() if claim.paper == "dont_stop_pretraining"]
-    assert {f"D{i}" for i in range(1, 8)} <= {claim.id for claim in claims}
+    asked = {claim.id.partition("-")[0] for claim in claims}
+    assert {f"D{i}" for i in range(1, 8)} <= asked
     for claim in claims:
         rule = claim.rule
         pairs = rule.pairs if hasattr(rule, "pairs") else [rule.pair]
