@@ -91,6 +91,11 @@ def test_a_label_outside_the_classes_is_refused():
         tune_encoder(untrained_encoder(CONFIG, 0), [[10], [11]], [0, 2], 2, TUNING)
 
 
+def test_no_labelled_text_is_refused():
+    with pytest.raises(ValueError, match="there is no labelled text to learn from"):
+        tune_encoder(untrained_encoder(CONFIG, 0), [], [], 2, TUNING)
+
+
 def long_task(n=60, seed=0):
     """The class is which of two tokens stands at the end of a text of five pieces."""
     documents, labels = task(n, seed)

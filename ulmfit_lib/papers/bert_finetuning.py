@@ -199,7 +199,7 @@ def tune_encoder(
         The classifier and one row per epoch.
 
     Raises:
-        ValueError: no such class, or more tokens than the encoder has positions.
+        ValueError: no labels, no such class, or more tokens than the encoder has positions.
     """
     check_labels(labels, n_classes)
     config = config if config is not None else tuning_for(encoder)

@@ -68,8 +68,8 @@ class DomainStudy(MaskingStudy):
     def tokens_spent(self, shown: LabelledTexts, seed: int) -> float:
         """Tokens that the selective arm sends through the encoder, in forward passes.
 
-        Judging, the labeller, choosing and reading; the classifier that judges
-        is left out, since the other arms train one as well.
+        Judging, the labeller, choosing and reading. The classifier that judges
+        is left out: it is the arm "none", trained in any case.
 
         Args:
             shown: the labelled texts.

@@ -188,7 +188,7 @@ def tune_on_dataset(
 
 
 def check_labels(labels: Sequence[int], n_classes: int) -> None:
-    """Make sure that every label is a class.
+    """Make sure that there are labels, and that every one is a class.
 
     Introduced in the chapter *FitLaM*.
 
@@ -197,8 +197,10 @@ def check_labels(labels: Sequence[int], n_classes: int) -> None:
         n_classes: number of classes.
 
     Raises:
-        ValueError: a label outside ``0 .. n_classes - 1``.
+        ValueError: no label, or one outside ``0 .. n_classes - 1``.
     """
+    if not len(labels):
+        raise ValueError("there is no labelled text to learn from: give some of every class")
     wrong = [label for label in labels if not 0 <= label < n_classes]
     if wrong:
         raise ValueError(f"label {wrong[0]} is outside 0 .. {n_classes - 1}")
