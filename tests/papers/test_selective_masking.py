@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from tests.tiny_checkpoints import POSITIONS
+from tests.toy_reviews import LABELS, TEXTS
 from ulmfit_lib.models.pretrained_encoder import load_pretrained_encoder
 from ulmfit_lib.models.token_labeller import TokenLabeller
 from ulmfit_lib.papers.bert_finetuning import EncoderTuning, classify, tune_encoder
@@ -23,10 +24,6 @@ from ulmfit_lib.papers.selective_masking import (
 from ulmfit_lib.text.masking import IGNORED
 from ulmfit_lib.text.selective_masks import ChosenMasks, FramedTokenLabels
 from ulmfit_lib.training.further_pretraining import FurtherPretraining
-
-NAMES = "film play story plot scene actor song cast book tale".split()
-TEXTS = [f"The {n} was {w} for us." for n in NAMES for w in ("great", "bad")]
-LABELS = [0, 1] * len(NAMES)
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from tests.toy_reviews import LABELS, TEXTS
 from ulmfit_lib.models.pretrained_encoder import load_pretrained_encoder
 from ulmfit_lib.papers import three_stages as recipe
 from ulmfit_lib.papers.bert_finetuning import EncoderTuning, tune_encoder
@@ -20,9 +21,6 @@ from ulmfit_lib.papers.three_stages import (
 )
 from ulmfit_lib.training.further_pretraining import FurtherPretraining
 
-NAMES = "film play story plot scene actor song cast book tale".split()
-TEXTS = [f"The {n} was {w} for us." for n in NAMES for w in ("great", "bad")]
-LABELS = [0, 1] * len(NAMES)
 CONFIG = ThreeStages(
     EncoderTuning(updates=20, batch_size=10, lr_max=1e-3, max_length=16),
     Judging(max_length=16),
