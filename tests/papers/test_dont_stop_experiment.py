@@ -126,6 +126,15 @@ def test_copies_of_held_out_texts_are_left_out(task):
     assert found.provenance.endswith("without 4 copies of held-out texts")
 
 
+def test_no_text_that_is_read_is_a_copy_of_a_held_out_one(task):
+    held_out = task.splits["test"].texts[0]
+    texts = {kind: [*found, f"{held_out} !"] for kind, found in TEXTS.items()}
+    study = DontStopStudy(task, replace(SMOKE, texts=200), load_pretrained_encoder(), texts)
+    for kind, found in TEXTS.items():
+        assert len(study.texts[kind]) == len(found) - SMOKE.held_out
+        assert set(study.texts[kind]) <= set(found)
+
+
 def test_curated_text_is_told_apart_from_the_labelled(toy_study, task):
     splits = {**task.splits, "unsup": replace(task.splits["train"], labels=None)}
     study = DontStopStudy(replace(task, splits=splits), SMOKE, load_pretrained_encoder(), TEXTS)

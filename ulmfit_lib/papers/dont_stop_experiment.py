@@ -190,14 +190,16 @@ class DontStopStudy(TaskStudy[DontStopArm]):
         self.encoder = encoder
         self.test_documents = encoder.encode(self.test.texts)
         own = (*task.splits["train"].texts, *_unsupervised(task))
-        split = {kind: _split(found, size) for kind, found in {**texts, CURATED: own}.items()}
+        held_back = _held_back(task)
+        split = {kind: _split(found, size, held_back) for kind, found in texts.items()}
+        split[CURATED] = _split(own, size)
         self.texts = {kind: found for kind, (found, _) in split.items()}
         self._known: dict[str, list[int]] = {}
         self.held_out = {k: encoder.encode(split[k][1]) for k in (DOMAIN, IRRELEVANT)}
         self.held_out[TASK] = encoder.encode(labelled(task, "valid", size.held_out).texts)
         self.held_out[GENERAL] = encoder.encode(general_documents("measure"))
         self.overlap = overlap(top_words(self.texts[DOMAIN]), general_words())
-        self.pool = Pool(self.texts[DOMAIN], forbidden=_held_back(task))
+        self.pool = Pool(self.texts[DOMAIN])
 
     def data_hashes(self) -> dict[str, str]:
         """Fingerprints of the task and of every kind of text that is at hand to be read."""
@@ -323,9 +325,16 @@ def _unsupervised(task: Corpus) -> tuple[str, ...]:
     return task.splits["unsup"].texts if "unsup" in task.splits else ()
 
 
-def _split(texts: Sequence[str], size: DontStopSizes) -> tuple[Sequence[str], Sequence[str]]:
-    """A random sample to read, and held-out texts of the same kind to measure on."""
+def _split(
+    texts: Sequence[str], size: DontStopSizes, held_back: Sequence[str] = ()
+) -> tuple[Sequence[str], Sequence[str]]:
+    """A random sample to read, and held-out texts of the same kind to measure on.
+
+    Of what a domain or another task brings, near copies of the task's
+    ``held_back`` texts are left out.
+    """
     drawn = sample_texts(texts, size.texts + size.held_out, seed=0)
+    drawn = [drawn[i] for i in unlike(drawn, held_back)]
     held_out = min(size.held_out, len(drawn) // 2)
     return drawn[held_out:], drawn[:held_out]
 

@@ -64,6 +64,8 @@ def unlike(
     Raises:
         ValueError: ``threshold`` is not in (0, 1].
     """
+    if not (forbidden or distinct):
+        return list(range(len(texts)))
     first = len(forbidden)
     groups = near_copy_groups([*forbidden, *texts], threshold)[first:]
     return [
