@@ -12,6 +12,7 @@ import pytest
 from tests.assignments.small_course import source, write
 from ulmfit_lib import __main__ as command_line
 from ulmfit_lib.assignments.release import build, release, solution
+from ulmfit_lib.assignments.source import grade_id
 
 
 def answer(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
@@ -30,6 +31,17 @@ def test_check_says_what_is_missing(
     assert "test_twice: not written yet" in capsys.readouterr().out
     assert answer(monkeypatch, "check", write(solution(source()), file)) == 0
     assert "2 of 2 tests pass here" in capsys.readouterr().out
+
+
+def test_check_names_the_task_that_another_one_needs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    notebook = release(source())
+    for row in notebook["cells"]:
+        if grade_id(row) == "apply":
+            row["source"] = "def apply(f, x):\n    return [f(v) + twice(0) for v in x]"
+    assert answer(monkeypatch, "check", write(notebook, tmp_path / "small.ipynb")) == 1
+    assert "apply needs twice, which is not written yet" in capsys.readouterr().out
 
 
 def test_errors_are_one_line(

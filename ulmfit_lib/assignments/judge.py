@@ -221,7 +221,9 @@ class Sandbox:
         if "value" in reply:
             return reply["value"]
         if reply.get("kind") == NOT_WRITTEN:
-            raise NoAnswerError("not written yet")
+            missing = reply.get("raised_in", name)
+            first = "" if missing == name else f"{name} needs {missing}, which is "
+            raise NoAnswerError(f"{first}not written yet")
         if self.problem:
             raise NoAnswerError(self.problem)
         if reply.get("kind") == MISSING:

@@ -125,7 +125,8 @@ def _answer(names: dict[str, Any], stub: Any, request: bytes) -> dict[str, Any]:
     try:
         return {"value": names[name](*arguments, **keywords)}
     except BaseException as error:  # SystemExit and the like, too
-        return {"error": _described(error), "kind": type(error).__name__}
+        raised_in = traceback.extract_tb(error.__traceback__)[-1].name
+        return {"error": _described(error), "kind": type(error).__name__, "raised_in": raised_in}
 
 
 def _send(connection: Connection, answer: dict[str, Any]) -> None:
