@@ -33,6 +33,17 @@ def test_the_hand_out_gets_nothing(tmp_path: Path) -> None:
     assert report.points == 0 and hint(report) == "not written yet"
 
 
+def test_what_a_submission_wrote_is_gone_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(scratch))
+    writes = BODY + "    open('kept', 'w').write('me')\n    return 2 * x"
+    assert judged(solved(twice=writes), tmp_path).points == 5
+    assert not list(scratch.iterdir())
+
+
 def test_a_wrong_answer_gets_the_hint_of_the_assertion(tmp_path: Path) -> None:
     report = judged(solved(twice="def twice(x):\n    return 2 * abs(x)"), tmp_path)
     assert report.task_points("twice") == 0 and report.task_points("apply") == 2

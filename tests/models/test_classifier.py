@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from fastai.data.core import DataLoaders
 from fastai.learner import Learner
 from fastai.text.data import pad_chunk
 from fastai.text.models.awdlstm import AWD_LSTM
@@ -27,7 +28,6 @@ from ulmfit_lib.models.awd_lstm import (
     EncoderOutput,
 )
 from ulmfit_lib.models.classifier import (
-    BidirectionalClassifier,
     ClassifierConfig,
     ClassifierOutput,
     LinearBlock,
@@ -41,9 +41,8 @@ from ulmfit_lib.models.pooling import masked_concat_pool
 from ulmfit_lib.text.batches import (
     BatchConfig,
     TextDataset,
+    TextLoader,
     pad_batch,
-    reverse_document,
-    text_dataloaders,
 )
 
 V, E = 60, 4
@@ -523,18 +522,6 @@ def test_what_is_no_probability_is_refused(
         average_probabilities(torch.tensor(forward), torch.tensor(backward))
 
 
-@given(documents_)
-@settings(max_examples=25)
-def test_the_backward_classifier_reads_each_text_from_its_end(documents: list[list[int]]) -> None:
-    forward, backward = tiny_classifier(), tiny_classifier(seed=1)
-    both = BidirectionalClassifier(forward, backward).eval()
-    answer = both(pad_batch(documents)).exp()
-    turned = pad_batch([reverse_document(ids) for ids in documents])
-    expected = (forward(pad_batch(documents)).softmax(1) + backward(turned).softmax(1)) / 2
-    torch.testing.assert_close(answer, expected, **POOLED)
-    torch.testing.assert_close(answer.sum(dim=1), torch.ones(len(documents)))
-
-
 # It learns
 
 
@@ -545,7 +532,9 @@ def test_it_learns_a_task_through_fastai() -> None:
     for ids in rows[::2]:
         ids[torch.rand(len(ids), generator=generator) < 0.25] = 7
     dataset = TextDataset([ids.tolist() for ids in rows], [i % 2 for i in range(len(rows))])
-    dls = text_dataloaders(dataset, dataset, BatchConfig(16), device="cpu")
+    config = BatchConfig(16)
+    loaders = TextLoader(dataset, config, shuffle=True), TextLoader(dataset, config)
+    dls = DataLoaders(*loaders, device=torch.device("cpu"))
     model = TextClassifier(tiny_encoder(), 2, ClassifierConfig(bptt=7, head_dropouts=(0.0, 0.0)))
     learn = Learner(dls, model, loss_func=nn.CrossEntropyLoss())
     before = learn.validate()[0]

@@ -172,6 +172,14 @@ def _first_failing(fail):  # type: ignore[no-untyped-def]
     return replace
 
 
+def test_both_directions_have_one_configuration(tmp_path: Path) -> None:
+    other = TextClassifier(model().encoder, 2, ClassifierConfig(bptt=6, hidden_sizes=(7,)))
+    both = SavedClassifier({"forward": model(), "backward": other}, TOKENIZER, ("no", "yes"))
+    with pytest.raises(ValueError, match="the backward model has another configuration"):
+        save_classifier(both, tmp_path / "c")
+    assert not (tmp_path / "c").exists()
+
+
 def test_every_class_needs_a_name(tmp_path: Path) -> None:
     one = SavedClassifier({"forward": model()}, TOKENIZER, ("only",))
     with pytest.raises(ValueError, match="1 label names for 2 classes"):

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from ulmfit_lib.models import dropout
 from ulmfit_lib.models.dropout import EmbeddingDropout, LockedDropout, WeightDropLSTM
 
 V, E, H = 50, 6, 8
@@ -265,3 +266,15 @@ def test_what_is_no_probability_is_refused(p: float) -> None:
     for build in (LockedDropout, EmbeddingDropout, lambda p: WeightDropLSTM(E, H, p)):
         with pytest.raises(ValueError, match="is not a dropout probability"):
             build(p)
+
+
+def test_where_autocast_would_mean_float16_the_lstm_is_left_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    layer, x = lstm(0.0), text()
+    expected, state = layer(x)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert layer(x)[0].dtype == torch.bfloat16
+        monkeypatch.setattr(dropout, "FLOAT32_ON", ("cpu",))
+        assert torch.equal(layer(x)[0], expected)
+        assert layer(x.bfloat16(), state)[0].dtype == torch.float32

@@ -14,7 +14,6 @@ from ulmfit_lib.models.encoder import (
     build_encoder,
     encoder_card,
     load_encoder,
-    load_encoder_tokenizer,
     save_encoder,
 )
 from ulmfit_lib.models.pretrained import SHIPPED_WEIGHTS
@@ -85,7 +84,7 @@ def test_a_loaded_model_has_the_dropout_of_fine_tuning(saved):
 
 def test_a_classifier_can_be_made_of_it(saved):
     classifier = AutoModelForSequenceClassification.from_pretrained(saved[1], num_labels=3)
-    batch = load_encoder_tokenizer(saved[1])(
+    batch = AutoTokenizer.from_pretrained(saved[1])(
         TEXTS, padding=True, truncation=True, return_tensors="pt"
     )
     assert classifier(**batch).logits.shape == (3, 3)
@@ -104,7 +103,7 @@ def test_the_tokenizer_frames_the_same_ids(saved):
 
 
 def test_the_tokenizer_knows_its_special_tokens(saved):
-    tokenizer = load_encoder_tokenizer(saved[1])
+    tokenizer = AutoTokenizer.from_pretrained(saved[1])
     ids = (tokenizer.pad_token_id, tokenizer.cls_token_id, tokenizer.sep_token_id)
     assert ids == (PAD_ID, CLS_ID, SEP_ID)
     assert (tokenizer.mask_token_id, tokenizer.bos_token_id) == (MASK_ID, BOS_ID)
@@ -114,7 +113,7 @@ def test_the_tokenizer_knows_its_special_tokens(saved):
 
 def test_pairs_get_two_segments(saved):
     first, second = encode(load_tokenizer(), ["one two", "three"])
-    pair = load_encoder_tokenizer(saved[1])("one two", "three")
+    pair = AutoTokenizer.from_pretrained(saved[1])("one two", "three")
     assert pair["input_ids"] == [CLS_ID, *first, SEP_ID, *second, SEP_ID]
     assert pair["token_type_ids"] == [0] * (len(first) + 2) + [1] * (len(second) + 1)
 
@@ -154,7 +153,7 @@ def test_a_missing_encoder_is_explained(tmp_path):
     with pytest.raises(FileNotFoundError, match="python -m ulmfit_lib pretrain bert"):
         load_encoder(tmp_path / "bert")
     with pytest.raises(FileNotFoundError, match="missing: model.json"):
-        load_encoder_tokenizer(tmp_path)
+        load_encoder(tmp_path)
 
 
 def test_heads_must_share_the_width():

@@ -174,6 +174,13 @@ def test_tasks_are_learned_together_and_a_head_goes_on():
         assert np.mean(np.equal(answers, wanted)) > 0.8
 
 
+def test_heads_of_several_tasks_read_no_pieces():
+    tasks = [LabelledDocuments(*task(8), 2)]
+    in_pieces = replace(TUNING, head=HierarchicalConfig(piece_length=8))
+    with pytest.raises(ValueError, match="config.head reads texts in pieces"):
+        tune_on_tasks(untrained_encoder(CONFIG, 0), tasks, in_pieces)
+
+
 @pytest.mark.parametrize("truncation", ["head", "head+tail"])
 def test_any_checkpoint_is_fine_tuned_by_one_argument(checkpoint, truncation):
     texts = ["the old mill falls", "a new river rises"] * 20

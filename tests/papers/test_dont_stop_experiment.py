@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from ulmfit_lib.models.pretrained_encoder import load_pretrained_encoder
+from ulmfit_lib.papers import dont_stop_experiment
 from ulmfit_lib.papers.bert_experiment import load_task
+from ulmfit_lib.papers.bert_finetuning import classify
 from ulmfit_lib.papers.dont_stop_experiment import (
     CURATED,
     DOMAIN,
@@ -73,6 +75,20 @@ def test_a_cell_predicts_every_test_example(toy_study, name):
     assert own == any(t.stage == "reading on" for t in result.touched)
     if TFIDF not in name:
         assert {"macro_f1", "mlm loss, domain", "mlm loss, irrelevant"} <= set(result.metrics)
+
+
+def test_test_texts_are_framed_as_the_labelled_ones(toy_study, monkeypatch):
+    framed = []
+
+    def noted(*arguments, **settings):
+        framed.append(settings["special"])
+        return classify(*arguments, **settings)
+
+    monkeypatch.setattr(dont_stop_experiment, "classify", noted)
+    other = replace(toy_study.encoder.special, cls_id=9)
+    monkeypatch.setattr(toy_study, "encoder", replace(toy_study.encoder, special=other))
+    toy_study.run(toy_study.arms["base/4"], seed=3)
+    assert framed == [other]
 
 
 def test_what_does_not_follow_from_the_labels_is_read_once_a_seed(toy_study):

@@ -9,6 +9,7 @@ import torch
 
 from tests.papers.test_bert_finetuning import CONFIG, task
 from ulmfit_lib.models.encoder import EncoderConfig, build_encoder
+from ulmfit_lib.models.encoder_classifier import EncoderClassifierConfig
 from ulmfit_lib.papers.recadam import (
     METHODS,
     Memory,
@@ -165,6 +166,24 @@ def test_what_cannot_be_is_refused(source, texts):
         RecallTuning("adam")
     with pytest.raises(ValueError, match=r"lr \* gamma"):
         tuned(source, texts, gamma=200.0)
+    with pytest.raises(ValueError, match="padded with 0, and config.head.pad_id is 1"):
+        tuned(source, texts, head=EncoderClassifierConfig(pad_id=1))
+
+
+def test_a_warm_up_ends_before_the_run_which_ends_with_an_epoch(source, texts):
+    """Forty texts are five batches, and 7 updates one epoch of 5."""
+    late = Annealing("sigmoid", 1.0, 6)
+    with pytest.raises(ValueError, match="updates=5 with t0=6"):
+        tuned(source, texts, method="head warm-up", annealing=late, updates=7)
+
+
+def test_layers_that_the_classifier_does_not_read_need_no_anchor(source, memory, texts):
+    head = EncoderClassifierConfig(layers=(0,))
+    found = tuned(source, texts, head=head, updates=5)
+    assert len(found.model.encoder.encoder.layer) == 1
+    assert squared_distance(found.anchors) > 0
+    config = replace(TUNING, method="ewc", head=head, updates=5, gamma=0.1)
+    assert squared_distance(tune(memory.source.bert, texts, 2, config, 0, memory).anchors) > 0
 
 
 def write_stsb(folder, rows=24):

@@ -1,9 +1,12 @@
 """The recipe is its steps, one after the other; only the choice of masks differs between arms."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from tests.toy_reviews import LABELS, TEXTS
+from ulmfit_lib.models.encoder_classifier import EncoderClassifier
 from ulmfit_lib.models.pretrained_encoder import load_pretrained_encoder
 from ulmfit_lib.papers import three_stages as recipe
 from ulmfit_lib.papers.bert_finetuning import EncoderTuning, tune_encoder
@@ -46,6 +49,14 @@ def weights(model):
 def tuned(encoder, documents, policy):
     stops = stop_ids(encoder)
     return three_stages(encoder, documents, LABELS, 2, documents, policy, CONFIG, stops, seed=3)
+
+
+def test_of_a_longer_text_the_beginning_is_judged_and_learned(encoder, documents):
+    short = replace(CONFIG, judging=Judging(max_length=6))
+    assert all(len(ids) > 4 for ids in documents)
+    stops = stop_ids(encoder)
+    once = documents, LABELS, 2, documents, SELECTIVE, short, stops, 3
+    assert isinstance(three_stages(encoder, *once), EncoderClassifier)
 
 
 def test_without_the_middle_stage_it_is_fine_tuning(encoder, documents):

@@ -12,6 +12,7 @@ import pytest
 
 from ulmfit_lib.study import doctor
 from ulmfit_lib.study.doctor import Check, Status
+from ulmfit_lib.text.python_sources import installed_versions
 
 PINS = {"torch": "2.13.0", "Sphinx_Design": "0.8.0", "typer": "0.29.2"}
 INSTALLED = {"torch": "2.13.0+cpu", "sphinx-design": "0.8.0", "typer": "0.29.2"}
@@ -91,6 +92,15 @@ def test_torchvision_is_a_problem() -> None:
     assert doctor.check_torchvision(False).status is Status.OK
     found = doctor.check_torchvision(True)
     assert found.status is Status.PROBLEM and "uninstall torchvision" in found.remedy
+
+
+def test_what_is_left_of_a_package_is_no_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "half_removed-1.0.dist-info").mkdir()
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert "torch" in doctor.installed_packages()
+    assert "torch" in installed_versions()
 
 
 def test_the_device_is_named() -> None:

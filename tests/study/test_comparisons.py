@@ -28,6 +28,11 @@ def test_predictions_give_a_bootstrap_over_seeds_and_examples():
     assert arm_summary(sample, "a").mean == pytest.approx(sample.values("a", "accuracy").mean())
 
 
+def test_an_arm_is_not_compared_with_itself():
+    with pytest.raises(ValueError, match="'a' is compared with itself"):
+        arm_difference(record({"a": 0.8, "b": 0.5}), "a", "a")
+
+
 def test_without_predictions_students_interval_over_seeds_is_used():
     sample = record({"a": 0.8, "b": 0.5}, keep_predictions=False)
     a, b = sample.values("a", "accuracy"), sample.values("b", "accuracy")

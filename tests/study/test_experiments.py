@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import textwrap
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -102,6 +103,20 @@ def test_an_error_in_a_process_reaches_the_caller_and_loses_nothing(tmp_path):
     resumed = run_experiment(EXPERIMENT, run_cell, tmp_path, lambda _: None)
     whole = run_experiment(EXPERIMENT, run_cell, tmp_path / "whole", lambda _: None)
     assert results(resumed) == results(whole)
+
+
+def fails_at_once(cell):
+    if cell.seed == 0:
+        raise ValueError("this cell cannot run")
+    time.sleep(0.5)
+    return run_cell(cell)
+
+
+def test_what_runs_beside_an_error_is_kept(tmp_path):
+    with pytest.raises(ValueError, match="this cell cannot run"):
+        run_experiment(EXPERIMENT, fails_at_once, tmp_path, lambda _: None, workers=2)
+    kept = load_record("sample.partial", tmp_path)
+    assert 1 in {seed for arm in kept.arms for seed in kept.cells(arm)}
 
 
 def test_no_workers_are_refused(tmp_path):

@@ -6,6 +6,7 @@ from collections import Counter
 
 import pytest
 import torch
+from fastai.data.core import DataLoaders
 from fastai.distributed import DistributedDL
 from fastai.learner import Learner
 from hypothesis import given
@@ -22,7 +23,6 @@ from ulmfit_lib.text.batches import (
     reverse_batch,
     reverse_document,
     shuffled_order,
-    text_dataloaders,
     truncate_last,
 )
 from ulmfit_lib.text.tokenizer import BOS_ID, PAD_ID
@@ -328,7 +328,9 @@ class FirstTokenModel(nn.Module):
 def learner(n: int = 30) -> Learner:
     rows = [[100 + i] + [5] * (i * 7 % 11) for i in range(n)]
     dataset = TextDataset(rows, [i % 2 for i in range(n)])
-    dls = text_dataloaders(dataset, dataset, BatchConfig(4), device="cpu")
+    config = BatchConfig(4)
+    loaders = TextLoader(dataset, config, shuffle=True), TextLoader(dataset, config)
+    dls = DataLoaders(*loaders, device=torch.device("cpu"))
     return Learner(dls, FirstTokenModel(), loss_func=nn.CrossEntropyLoss(), lr=1e-6)
 
 

@@ -4,8 +4,9 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from transformers import AutoTokenizer
 
-from ulmfit_lib.models.encoder import load_encoder_tokenizer
+from ulmfit_lib.models.encoder import SHIPPED_ENCODER
 from ulmfit_lib.text.batches import BatchConfig, TextLoader
 from ulmfit_lib.text.pairs import PairDataset, frame_pair, segment_ids
 from ulmfit_lib.text.tokenizer import CLS_ID, PAD_ID, SEP_ID, encode, load_tokenizer
@@ -29,7 +30,7 @@ def test_the_longer_text_gives_way_first(n, m, max_length):
 
 def test_a_pair_is_framed_as_transformers_does():
     texts = "The cat sat on the mat.", "A cat was sitting."
-    theirs = load_encoder_tokenizer()(*texts)
+    theirs = AutoTokenizer.from_pretrained(SHIPPED_ENCODER)(*texts)
     a, b = encode(load_tokenizer(), texts)
     ours = frame_pair(a, b, 128)
     assert ours == theirs["input_ids"]

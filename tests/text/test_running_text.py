@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from ulmfit_lib.text.running_text import (
     DamagedFileError,
-    open_packed,
     read_documents,
     read_lines,
 )
@@ -34,8 +33,7 @@ def test_documents_of_plain_and_packed_files(tmp_path: Path, name: str, write) -
         "Title\nFirst paragraph.",
         "Second title\nEin Café, 咖啡, 🙂.",
     ]
-    with open_packed(path) as stream:
-        assert stream.read() == TWO_DOCUMENTS
+    assert list(read_lines(path)) == TWO_DOCUMENTS.splitlines()
 
 
 def test_several_blank_lines_and_a_missing_last_one(tmp_path: Path) -> None:
@@ -57,7 +55,7 @@ def test_only_line_feeds_end_a_line(tmp_path: Path) -> None:
 def test_a_truncated_packed_file_is_refused_at_once(tmp_path: Path, kept: int) -> None:
     whole = lzma.compress(TWO_DOCUMENTS.encode() * 10)
     path = plain(tmp_path / "a.txt.xz", whole[:kept])
-    for reader in (open_packed, read_lines, read_documents):
+    for reader in (read_lines, read_documents):
         with pytest.raises(DamagedFileError, match="download it again"):
             reader(path)
 
@@ -68,14 +66,12 @@ def test_a_flipped_bit_is_noticed_while_reading(tmp_path: Path) -> None:
     path = plain(tmp_path / "a.txt.xz", bytes(whole))
     with pytest.raises(DamagedFileError, match=r"a\.txt\.xz is damaged"):
         list(read_lines(path))
-    with pytest.raises(DamagedFileError), open_packed(path) as stream:
-        stream.read()
 
 
 def test_a_web_page_named_xz_is_refused(tmp_path: Path) -> None:
     path = plain(tmp_path / "a.txt.xz", b"<html>404 Not Found</html>")
     with pytest.raises(DamagedFileError, match="not an xz file"):
-        open_packed(path)
+        read_lines(path)
 
 
 @pytest.mark.parametrize("content", [b"", b"\n", b" \n\n\t\n"])
@@ -102,7 +98,7 @@ def test_control_characters_name_file_line_and_remedy(tmp_path: Path, control: s
 
 
 def test_a_missing_file_is_told_at_the_call(tmp_path: Path) -> None:
-    for reader in (open_packed, read_lines, read_documents):
+    for reader in (read_lines, read_documents):
         with pytest.raises(FileNotFoundError, match="nowhere"):
             reader(tmp_path / "nowhere.txt")
 

@@ -13,7 +13,7 @@ from fastai.data.core import DataLoaders
 
 from ulmfit_lib.models.awd_lstm import AWDLSTM, AWDLSTMConfig, Dropouts, LanguageModel
 from ulmfit_lib.models.classifier import ClassifierConfig, TextClassifier
-from ulmfit_lib.text.batches import BatchConfig, TextDataset, text_dataloaders
+from ulmfit_lib.text.batches import BatchConfig, TextDataset, TextLoader
 from ulmfit_lib.text.streams import LMStream, StreamConfig
 
 SIZES = AWDLSTMConfig(vocab_size=23, embedding_size=8, hidden_size=12, n_layers=3)
@@ -83,7 +83,11 @@ def classifier_dls():
         return TextDataset(rows, labels)
 
     config = BatchConfig(batch_size=8)
-    return text_dataloaders(documents(48), documents(15), config, torch.device("cpu"))
+    train, valid = (
+        TextLoader(documents(48), config, shuffle=True),
+        TextLoader(documents(15), config),
+    )
+    return DataLoaders(train, valid, device=torch.device("cpu"))
 
 
 KILLED = """

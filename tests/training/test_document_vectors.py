@@ -15,8 +15,9 @@ def test_a_frozen_encoders_vectors_are_those_of_each_document_alone() -> None:
     torch.manual_seed(0)
     encoder = AWDLSTM(AWDLSTMConfig(embedding_size=8, hidden_size=8, n_layers=2)).eval()
     documents = [[9, 8, 7], [10, 11, 12, 13, 14], [6]]
-    for pool in (masked_concat_pool, masked_mean):
-        found = document_vectors(lambda ids: encoder(ids).raw, TextDataset(documents), pool)
+    for pool, labels in ((masked_concat_pool, None), (masked_mean, [0, 1, 0])):
+        dataset = TextDataset(documents, labels)
+        found = document_vectors(lambda ids: encoder(ids).raw, dataset, pool)
         assert not found.requires_grad
         for row, ids in zip(found, documents, strict=True):
             batch = torch.tensor([begin_document(ids)])

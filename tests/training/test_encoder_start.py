@@ -38,12 +38,13 @@ def counted_by_hand(tokens, size, window):
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 40])
+@pytest.mark.parametrize("window", [3, 4])
 @pytest.mark.parametrize("block", [1, 7, 1000])
-def test_counts_are_those_of_a_loop_whatever_the_blocks(n, block, monkeypatch):
+def test_counts_are_those_of_a_loop_whatever_the_blocks(n, window, block, monkeypatch):
     monkeypatch.setattr(encoder_start, "_BLOCK", block)
     tokens = np.random.default_rng(n).integers(0, 6, n).astype(np.uint16)
-    expected = counted_by_hand(tokens.tolist(), 6, 3)
-    np.testing.assert_array_equal(neighbour_counts(tokens, 6, 3), expected)
+    expected = counted_by_hand(tokens.tolist(), 6, window)
+    np.testing.assert_array_equal(neighbour_counts(tokens, 6, window), expected)
 
 
 def test_tokens_of_one_topic_have_similar_vectors():

@@ -274,6 +274,15 @@ def test_evaluation_mode_is_left_even_after_an_error(classifier):
     assert classifier.training and torch.is_grad_enabled()
 
 
+def test_evaluation_mode_leaves_each_part_as_it_was():
+    part = torch.nn.Dropout()
+    whole = torch.nn.Sequential(part, torch.nn.Dropout()).eval()
+    part.train()  # as an encoder that is being tuned, inside a wrapper that only measures
+    with evaluation_mode(whole):
+        assert not part.training
+    assert part.training and not whole.training and not whole[1].training
+
+
 def test_loss_and_accuracy_by_hand():
     logits, labels = torch.tensor([[2.0, 0.0], [0.0, 0.0]]), torch.tensor([1, 0])
     expected = (np.log1p(np.exp(2.0)) + np.log(2)) / 2

@@ -6,14 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from ulmfit_lib.models.awd_lstm import AWDLSTM, AWDLSTMConfig, Dropouts, LanguageModel
+from ulmfit_lib.models.awd_lstm import AWDLSTMConfig, Dropouts
 from ulmfit_lib.text.streams import StreamConfig
 from ulmfit_lib.text.token_files import TokenFile
 from ulmfit_lib.training.checkpoints import load_checkpoint
 from ulmfit_lib.training.pretraining import (
     CHECKPOINT_NAME,
     PretrainConfig,
-    keep_lstm_in_float32,
     pretrain,
 )
 
@@ -163,18 +162,3 @@ def test_the_checkpoint_has_the_form_of_those_that_were_begun_long_ago(tmp_path)
     assert kinds == {"model", "optimizer", "hidden"}
     assert {"model.decoder_bias", "optimizer.0.exp_avg", "hidden.0.h", "hidden.1.c"} <= set(tensors)
     assert tensors["hidden.0.h"].shape == (1, 4, 12)
-
-
-def test_the_lstm_can_be_kept_out_of_autocast():
-    torch.manual_seed(0)
-    model = LanguageModel(AWDLSTM(CONFIG.model)).eval()
-    ids = torch.randint(5, 20, (2, 6))
-    expected = model(ids)
-    keep_lstm_in_float32(model)
-    model.reset()
-    assert torch.equal(model(ids).raw, expected.raw)
-    model.reset()
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        output = model(ids)
-    assert torch.equal(output.raw, expected.raw)
-    assert output.logits.dtype == torch.bfloat16

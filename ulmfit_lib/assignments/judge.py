@@ -11,10 +11,11 @@ from __future__ import annotations
 import multiprocessing
 import socket
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
 from multiprocessing.context import BaseContext
 from pathlib import Path
@@ -154,6 +155,8 @@ class Sandbox:
 
     def __init__(self, work: Work) -> None:
         self.limits = work.limits
+        self.scratch = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+        work = replace(work, scratch=self.scratch.name)
         self.connection, theirs = _context().Pipe()
         self.process = _context().Process(target=serve, args=(theirs, work), daemon=True)  # type: ignore[attr-defined]
         self.late = threading.Event()
@@ -172,6 +175,7 @@ class Sandbox:
         self.process.kill()
         self.process.join()
         self.connection.close()
+        self.scratch.cleanup()
 
     def function(self, name: str) -> Callable[..., Any]:
         """A function here that is computed there.

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ast
 import os
-import tempfile
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -37,6 +36,7 @@ class Work:
     own: tuple[tuple[bool, str], ...]  # the student's cells; True: the answer that is judged
     others: tuple[str, ...]  # reference answers to the other tasks
     limits: Limits
+    scratch: str = ""  # an empty folder that it may write to; the judge makes and removes it
 
 
 def serve(connection: Connection, work: Work) -> None:
@@ -48,19 +48,18 @@ def serve(connection: Connection, work: Work) -> None:
         connection: to the judge.
         work: the code, and what it may use.
     """
-    with tempfile.TemporaryDirectory() as scratch:
-        _leave_the_judge(Path(scratch), connection)
-        connection.send_bytes(to_bytes({"up": True}))
-        enter(work.limits, readable_folders(), Path(scratch))
-        names: dict[str, Any] = {"__name__": "submission"}
-        problem = load(work, names)
-        connection.send_bytes(to_bytes({"problem": problem}))
-        while True:
-            try:
-                request = connection.recv_bytes()
-            except (EOFError, OSError):
-                break
-            _send(connection, _answer(names, _functions(connection), request))
+    _leave_the_judge(Path(work.scratch), connection)
+    connection.send_bytes(to_bytes({"up": True}))
+    enter(work.limits, readable_folders(), Path(work.scratch))
+    names: dict[str, Any] = {"__name__": "submission"}
+    problem = load(work, names)
+    connection.send_bytes(to_bytes({"problem": problem}))
+    while True:
+        try:
+            request = connection.recv_bytes()
+        except (EOFError, OSError):
+            break
+        _send(connection, _answer(names, _functions(connection), request))
     os._exit(0)  # no handler that a submission left behind runs
 
 

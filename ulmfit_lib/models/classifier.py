@@ -26,7 +26,6 @@ from ulmfit_lib.models.awd_lstm import (
 )
 from ulmfit_lib.models.dropout import check_probability
 from ulmfit_lib.models.pooling import RunningConcatPool
-from ulmfit_lib.text.batches import reverse_batch
 
 
 @dataclass(frozen=True)
@@ -280,32 +279,6 @@ def average_probabilities(forward: Tensor, backward: Tensor) -> Tensor:
         if not sums_to_one or bool((p < 0).any()):
             raise ValueError(f"{name} holds no probabilities: apply softmax to the logits first")
     return (forward + backward) / 2
-
-
-class BidirectionalClassifier(nn.Module):
-    """A forward and a backward classifier whose probabilities are averaged.
-
-    The backward one reads each text from its end (:func:`reverse_batch`).
-    Both are trained on their own. Source: ULMFiT, section 3.4. Introduced in
-    the chapter *FitLaM*.
-
-    Args:
-        forward_model: reads the text as it is.
-        backward_model: its encoder comes from a backward language model.
-    """
-
-    def __init__(self, forward_model: TextClassifier, backward_model: TextClassifier) -> None:
-        super().__init__()
-        self.forward_model, self.backward_model = forward_model, backward_model
-
-    def forward(self, ids: Tensor) -> Tensor:
-        """Log of the averaged probabilities (B, C) of documents ``ids`` (B, T).
-
-        Softmax leaves them as they are and cross-entropy takes them like logits.
-        """
-        p_forward = _logits(self.forward_model(ids)).softmax(dim=-1)
-        p_backward = _logits(self.backward_model(reverse_batch(ids))).softmax(dim=-1)
-        return average_probabilities(p_forward, p_backward).log()
 
 
 def _logits(output: Tensor | ClassifierOutput) -> Tensor:

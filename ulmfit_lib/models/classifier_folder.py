@@ -68,7 +68,8 @@ def save_classifier(saved: SavedClassifier, folder: str | Path, overwrite: bool 
     Raises:
         ClassifierFolderError: ``folder`` holds something, and is no classifier
             or not to be overwritten.
-        ValueError: an unknown direction, or no name for a class.
+        ValueError: an unknown direction, no name for a class, or two models of
+            different configurations.
     """
     target = Path(folder)
     check_target(target, overwrite)
@@ -161,6 +162,12 @@ def _files_of(saved: SavedClassifier) -> dict[str, bytes]:
     n_classes = first.head[-1][2].out_features  # type: ignore[index]
     if len(saved.label_names) != n_classes:
         raise ValueError(f"{len(saved.label_names)} label names for {n_classes} classes")
+    for direction, model in saved.classifiers.items():
+        if (model.encoder.config, model.config) != (first.encoder.config, first.config):
+            raise ValueError(
+                f"the {direction} model has another configuration than the first one, and a folder "
+                "holds one: tune both with the same sizes and pooling"
+            )
     checked = {LABELS: _json(saved.label_names), TOKENIZER: saved.tokenizer.to_str().encode()}
     for direction, model in saved.classifiers.items():
         tensors = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}

@@ -13,6 +13,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 LSTMState = tuple[Tensor, Tensor]
+# Under autocast cuDNN's LSTM computes in float16, whatever type is asked for, and without a scaled
+# loss small gradients would be lost there. So on these devices it is taken out of autocast.
+FLOAT32_ON = ("cuda",)
 
 
 def check_probability(name: str, p: float) -> float:
@@ -129,6 +132,9 @@ class WeightDropLSTM(nn.Module):
 
     def forward(self, x: Tensor, state: LSTMState | None = None) -> tuple[Tensor, LSTMState]:
         """Run over ``x`` (B, T, I); returns outputs (B, T, H) and the last state."""
+        if x.device.type in FLOAT32_ON and torch.is_autocast_enabled(x.device.type):
+            with torch.autocast(x.device.type, enabled=False):
+                return self.forward(x.float(), state)
         if state is None:
             state = self.zero_state(x.shape[0])
         # F.dropout scales the kept weights by 1 / (1 - p) and returns its input in evaluation.

@@ -22,11 +22,9 @@ from tokenizers import Tokenizer
 from tokenizers.processors import TemplateProcessing
 from torch import Tensor, nn
 from transformers import (
-    AutoTokenizer,
     BertConfig,
     BertForMaskedLM,
     PreTrainedModel,
-    PreTrainedTokenizerBase,
     PreTrainedTokenizerFast,
 )
 from transformers.utils import logging
@@ -262,21 +260,6 @@ def load_encoder(folder: str | Path = SHIPPED_ENCODER) -> BertForMaskedLM:
     path = _checked(folder)
     with _no_progress_bars():
         return BertForMaskedLM.from_pretrained(path, dtype=torch.float32, local_files_only=True)
-
-
-def load_encoder_tokenizer(folder: str | Path = SHIPPED_ENCODER) -> PreTrainedTokenizerBase:
-    """The tokenizer that belongs to :func:`load_encoder`.
-
-    Introduced in the chapter *How to fine-tune BERT*.
-
-    Args:
-        folder: of :func:`save_encoder`; the shipped one by default.
-
-    Raises:
-        FileNotFoundError: no encoder there.
-        DamagedFileError: the weights are not what their card says.
-    """
-    return AutoTokenizer.from_pretrained(_checked(folder), local_files_only=True)
 
 
 def encoder_card(folder: str | Path = SHIPPED_ENCODER) -> dict[str, Any]:

@@ -323,7 +323,7 @@ class LabelledDocuments:
 def tune_on_tasks(
     encoder: PreTrainedModel,
     tasks: Sequence[LabelledDocuments],
-    config: EncoderTuning = EncoderTuning(),
+    config: EncoderTuning | None = None,
     seed: int = 0,
     special: SpecialTokens = BOOK_TOKENS,
     quiet: bool = True,
@@ -337,7 +337,7 @@ def tune_on_tasks(
     Args:
         encoder: copied, and shared by all tasks.
         tasks: the training set of each.
-        config: rates, updates, pooling.
+        config: rates, updates, pooling; None: :func:`tuning_for` this encoder.
         seed: of the heads, the order of the batches and dropout.
         special: ids of the encoder's special tokens.
         quiet: show nothing.
@@ -346,10 +346,12 @@ def tune_on_tasks(
         The model and one row per epoch.
 
     Raises:
-        ValueError: as :func:`tune_encoder`, or no task.
+        ValueError: as :func:`tune_encoder`, no task, or a head that reads in pieces.
     """
     for task in tasks:
         check_labels(task.labels, task.n_classes)
+    config = config if config is not None else tuning_for(encoder)
+    _check_reads_whole(config.head)
     _check_length(config.max_length, encoder)
     seed_everything(derive(seed, "multi-task classifier"))
     head = replace(config.head, pad_id=special.pad_id, sep_id=special.sep_id)
@@ -467,6 +469,14 @@ def untrained_encoder(config: EncoderConfig, seed: int) -> PreTrainedModel:
     """
     seed_everything(derive(seed, "from scratch"))
     return build_encoder(replace(config, dropout=config.fine_tuning_dropout)).bert
+
+
+def _check_reads_whole(head: EncoderClassifierConfig) -> None:
+    if isinstance(head, HierarchicalConfig):
+        raise ValueError(
+            "config.head reads texts in pieces, which heads of several tasks do not: give an "
+            "EncoderClassifierConfig"
+        )
 
 
 def _check_length(max_length: int, encoder: PreTrainedModel) -> None:

@@ -255,8 +255,8 @@ class DontStopStudy(TaskStudy[DontStopArm]):
             seed,
             special=encoder.special,
         )
-        length, fast = self.size.length, self.tuning.bfloat16
-        answers = classify(model, self.test_documents, length, bfloat16=fast)
+        length, fast, special = self.size.length, self.tuning.bfloat16, encoder.special
+        answers = classify(model, self.test_documents, length, special=special, bfloat16=fast)
         return likeliest([answers]), masks
 
     def adapted(

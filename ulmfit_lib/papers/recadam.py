@@ -6,13 +6,14 @@ the encoder back to its pre-trained weights, and when. Introduced in the chapter
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
 from fastai.callback.core import Callback
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import BertForMaskedLM, PreTrainedModel
 
 from ulmfit_lib.models.encoder import MaskedPositionsModel
@@ -22,6 +23,7 @@ from ulmfit_lib.text.batches import BatchConfig, TextLoader, TokenDataset
 from ulmfit_lib.text.framing import FramedDataset
 from ulmfit_lib.text.packing import HeldOutSequences, MaskedTargets
 from ulmfit_lib.text.pairs import PairDataset
+from ulmfit_lib.text.special_tokens import BOOK_TOKENS, SpecialTokens
 from ulmfit_lib.training.anchors import Anchors, match_by_name
 from ulmfit_lib.training.fine_tuning import Documents, StepConfig, free_order, tune_on_dataset
 from ulmfit_lib.training.fisher import diagonal_fisher, masked_lm_answers, relative
@@ -124,13 +126,13 @@ def tune(
         watch: what else to measure along the way, without dropout.
 
     Raises:
-        ValueError: memory or steps that the method needs are not there, or
-            a stronger pull than is stable.
+        ValueError: the method lacks memory or steps, the pull is unstable, or the padding another.
     """
+    _check_padding(train, config.head)
     seed_everything(derive(seed, "recall"))
     start = random_encoder(encoder, seed) if config.random_start else encoder
     model = EncoderClassifier(start, n_classes or 1, config.head)
-    anchors = match_by_name(model, _without_pooler(encoder), "encoder.")
+    anchors = match_by_name(model, _used_by(model, _parameters(encoder)), "encoder.")
     log = DistanceLog(anchors, max(1, config.updates // NOTED), partial(_at_rest, model, watch))
     epochs = tune_on_dataset(
         model,
@@ -140,7 +142,7 @@ def tune(
         free_order(len(train), config.batch_size, derive(seed, "batches")),
         valid=valid or _first(train, 8),
         steps=StepConfig(config.clip, bfloat16=config.bfloat16),
-        cbs=[*_callbacks(config, model, anchors, memory), log],
+        cbs=[*_callbacks(_in_whole_epochs(config, len(train)), model, anchors, memory), log],
         **_settings(config, anchors, scores=n_classes is None),
     )
     return Tuned(model, anchors, epochs, log)
@@ -156,9 +158,19 @@ def plan(config: RecallTuning, n_groups: int, n_batches: int) -> Plan:
         n_groups: layer groups, the head on top.
         n_batches: of an epoch.
     """
-    epochs = max(1, round(config.updates / n_batches))
+    epochs = _epochs(config, n_batches)
     schedule = partial(linear_warmup, warmup=config.warmup)
     return full(n_groups, epochs, config.lr_max, schedule)
+
+
+def _epochs(config: RecallTuning, n_batches: int) -> int:
+    return max(1, round(config.updates / n_batches))
+
+
+def _in_whole_epochs(config: RecallTuning, n_texts: int) -> RecallTuning:
+    """``config`` with as many updates as the run has, which ends with an epoch."""
+    n_batches = math.ceil(n_texts / config.batch_size)
+    return replace(config, updates=_epochs(config, n_batches) * n_batches)
 
 
 def openings(config: RecallTuning, n_groups: int) -> dict[int, int]:
@@ -222,6 +234,7 @@ def framed(
     seconds: Documents | None,
     max_length: int,
     labels: Sequence[int] | Sequence[float] | None = None,
+    special: SpecialTokens = BOOK_TOKENS,
 ) -> TokenDataset:
     """Texts, or pairs where there are second ones, as the encoder reads them.
 
@@ -232,10 +245,11 @@ def framed(
         seconds: token ids of the second text of each pair, or None.
         max_length: tokens to keep of each.
         labels: classes or scores.
+        special: ids of the encoder's special tokens.
     """
     if seconds is not None:
-        return PairDataset(documents, seconds, max_length, labels)
-    return FramedDataset(documents, max_length, labels)  # type: ignore[arg-type]
+        return PairDataset(documents, seconds, max_length, labels, special)
+    return FramedDataset(documents, max_length, labels, special=special)  # type: ignore[arg-type]
 
 
 def answer(model: EncoderClassifier, dataset: TokenDataset, scores: bool = False) -> Tensor:
@@ -270,7 +284,7 @@ def _callbacks(
     if config.method == "ewc":
         if memory.fisher is None:
             raise ValueError("method='ewc' needs memory.fisher: encoder_fisher() computes it")
-        importance = match_by_name(model, memory.fisher, "encoder.")
+        importance = match_by_name(model, _used_by(model, memory.fisher), "encoder.")
         return [QuadraticPenalty(anchors, config.gamma, importance)]
     if config.method == "replay":
         if memory.source is None:
@@ -300,13 +314,27 @@ def _settings(config: RecallTuning, anchors: Anchors, scores: bool) -> dict[str,
     return found | ({"loss_func": regression_loss, "metrics": []} if scores else {})
 
 
-def _without_pooler(encoder: PreTrainedModel) -> dict[str, Tensor]:
-    """The encoder's parameters by name; the classifier has no pooler."""
-    named = encoder.named_parameters(remove_duplicate=False)
-    return {name: p for name, p in named if not name.startswith("pooler.")}
+def _check_padding(texts: TokenDataset, head: EncoderClassifierConfig) -> None:
+    if texts.pad_id != head.pad_id:
+        raise ValueError(
+            f"the texts are padded with {texts.pad_id}, and config.head.pad_id is {head.pad_id}: "
+            "give the head pad_id and sep_id of the encoder's tokenizer"
+        )
+
+
+def _parameters(module: nn.Module) -> dict[str, Tensor]:
+    return dict(module.named_parameters(remove_duplicate=False))
+
+
+def _used_by(model: EncoderClassifier, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """``values`` of the encoder without its pooler and the layers that ``model`` does not read."""
+    used = _parameters(model.encoder)
+    return {name: value for name, value in values.items() if name in used}
 
 
 def _first(dataset: TokenDataset, n: int) -> TokenDataset:
     """The first ``n`` documents: fastai measures after every epoch, on a few where none is held."""
     labels = None if dataset.labels is None else dataset.labels[:n]
-    return TokenDataset(dataset.documents[:n], labels)
+    first = TokenDataset(dataset.documents[:n], labels)
+    first.pad_id = dataset.pad_id
+    return first

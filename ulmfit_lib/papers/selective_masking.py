@@ -90,7 +90,8 @@ class Judged(NamedTuple):
     """Texts of a task whose tokens were judged. Introduced in the chapter *Selective masking*."""
 
     rows: list[int]  # positions of the judged texts in the training set
-    found: list[TokenImportance]  # of each of them
+    # of each of them; of a longer one, of its first tokens, as many as the classifier reads
+    found: list[TokenImportance]
 
 
 @dataclass(frozen=True)
@@ -132,7 +133,8 @@ def judge_texts(
 
     Args:
         classifier: tuned on the task.
-        documents: token ids of the task's training texts.
+        documents: token ids of the task's training texts; of each so many are
+            judged as ``config.max_length`` leaves room for.
         labels: class of each.
         config: threshold, variants, choice of texts.
         stop_ids: token ids of stop-words, which are never important.

@@ -106,8 +106,8 @@ def _important_in(
     documents, labels = task
     judging, special = config.judging, encoder.special
     rows, found = judge_texts(judge, documents, labels, judging, stops, None, special)
-    texts = [documents[i] for i in rows]
     marks = [list(each.important) for each in found]
+    texts = [documents[i][: len(row)] for i, row in zip(rows, marks, strict=True)]
     labeller, _ = tune_labeller(encoder, texts, marks, config.labelling, seed)
     return selective_choice(labeller, domain, encoder, max_length=config.reading.length)
 

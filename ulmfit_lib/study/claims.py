@@ -173,32 +173,6 @@ def judge_all(
     return [judge(claim, folder) for claim in chosen]
 
 
-def check_ledger(claims: Sequence[Claim], folder: str | Path | None = None) -> None:
-    """Every record that a claim names is there: for a release, where nothing may be missing.
-
-    Introduced in the chapter *FitLaM*.
-
-    Args:
-        claims: the ledger.
-        folder: where run records live; by default ``book/runs``.
-
-    Raises:
-        LedgerError: names the claims whose record is missing.
-    """
-    home = Path(folder) if folder is not None else runs_dir()
-    missing = [
-        f"{claim.id} ({name})"
-        for claim in claims
-        for name in claim.records
-        if not (home / f"{name}.json").is_file()
-    ]
-    if missing:
-        raise LedgerError(
-            f"no run record for the claims {', '.join(missing)}: run the experiment, or mend "
-            "the claim's field 'record'"
-        )
-
-
 def markdown_table(judgements: Sequence[Judgement]) -> str:
     """The table of claims in Markdown. Introduced in the chapter *FitLaM*."""
     head = ("Claim", "The paper", "Ours", "Expected", "Verdict")

@@ -53,8 +53,10 @@ def arm_difference(record: RunRecord, first: str, second: str, metric: str = "ac
 
     Raises:
         RecordError: no such arm or metric, or no seed in common.
-        ValueError: a run diverged (its metric is nan).
+        ValueError: a run diverged (its metric is nan), or both arms are the same one.
     """
+    if first == second:
+        raise ValueError(f"{first!r} is compared with itself: name two arms")
     return arm_contrast(record, {first: 1.0, second: -1.0}, metric)
 
 

@@ -97,7 +97,8 @@ def project_pins() -> dict[str, str]:
 
 def installed_packages() -> dict[str, str]:
     """Every installed package and its version, names in pip's normal form."""
-    return {plain_name(d.name): d.version for d in distributions()}
+    named = (d for d in distributions() if d.name)  # the rest of a half-removed one has no name
+    return {plain_name(d.name): d.version for d in named}
 
 
 def plain_name(package: str) -> str:

@@ -134,9 +134,9 @@ def run_experiment(
     """Run the cells that are not done yet and write ``folder/NAME.json``.
 
     Every finished cell is saved at once, in ``NAME.partial.json`` until the
-    last one is done: an interrupted experiment goes on where it stopped, and
-    seeds or arms can be added to a finished one. Introduced in the chapter
-    *FitLaM*.
+    last one is done: an interrupted experiment goes on where it stopped. Seeds
+    or arms can be added where the configuration does not name them, as that of
+    a ``TaskStudy`` does. Introduced in the chapter *FitLaM*.
 
     Args:
         experiment: what to run.
@@ -189,8 +189,26 @@ def _results(
         for cell in cells:
             process = processes[seeds.index(cell.seed) % workers]
             futures[process.submit(_measured, run_cell, cell)] = cell
-        for future in as_completed(futures):
+        yield from _finished(futures)
+
+
+def _finished(
+    futures: Mapping[Future[CellResult], Cell],
+) -> Iterator[tuple[Cell, CellResult]]:
+    """Each cell as it ends. After one fails none begins, but those that run are waited for."""
+    failed: BaseException | None = None
+    for future in as_completed(futures):
+        if future.cancelled():
+            continue
+        error = future.exception()
+        if error is None:
             yield futures[future], future.result()
+        elif failed is None:
+            failed = error
+            for other in futures:
+                other.cancel()
+    if failed is not None:
+        raise failed
 
 
 def _process(stack: ExitStack, workers: int) -> ProcessPoolExecutor:

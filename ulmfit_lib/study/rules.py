@@ -29,7 +29,7 @@ from ulmfit_lib.study.fields import (
     as_whole,
 )
 from ulmfit_lib.study.label_savings import label_saving
-from ulmfit_lib.study.records import RunRecord
+from ulmfit_lib.study.records import RecordError, RunRecord
 from ulmfit_lib.study.statistics import METRICS, Summary, t_interval
 
 MIN_SEEDS = 3  # below this no verdict: too few seeds to tell their spread
@@ -188,9 +188,16 @@ class Ranking:
     worthwhile: float = 0.0  # a correlation below this counts as none
 
     def compare(self, *records: RunRecord) -> list[Comparison]:
-        """The correlation over all records, judged."""
+        """The correlation over all records, judged.
+
+        Raises:
+            RecordError: the arms share no seed.
+        """
         first, second = self.pair
         seeds = sorted(set.intersection(*(set(r.cells(arm)) for r in records for arm in self.pair)))
+        if not seeds:
+            names = ", ".join(r.experiment for r in records)
+            raise RecordError(f"{names}: the arms {first!r} and {second!r} share no seed")
         places = [r.values(first, self.predictor, seeds[:1])[0] for r in records]
         gains = [
             r.values(first, self.score, seeds) - r.values(second, self.score, seeds)

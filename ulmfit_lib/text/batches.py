@@ -12,9 +12,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from fastai.data.core import DataLoaders
 from fastai.data.load import DataLoader
-from fastai.torch_core import default_device, to_device
+from fastai.torch_core import to_device
 from torch import Tensor
 
 from ulmfit_lib.text.masking import IGNORED
@@ -383,27 +382,3 @@ class TextLoader(DataLoader):
                 "gather the rows of one complete pass of a loader with shuffle=False"
             )
         return rows[torch.tensor(self.get_idxs()).argsort().to(rows.device)]
-
-
-def text_dataloaders(
-    train: TextDataset,
-    valid: TextDataset,
-    config: BatchConfig | None = None,
-    device: torch.device | str | None = None,
-) -> DataLoaders:
-    """fastai ``DataLoaders`` of a training and a validation set.
-
-    Introduced in the chapter *FitLaM*.
-
-    Args:
-        train: documents to shuffle and train on.
-        valid: documents to evaluate on.
-        config: batch size, token budget, seed, for both.
-        device: where model and batches go; None takes fastai's choice.
-
-    Raises:
-        ValueError: ``train`` holds fewer than two documents.
-    """
-    device = device if device is not None else default_device()
-    loaders = TextLoader(train, config, shuffle=True), TextLoader(valid, config)
-    return DataLoaders(*loaders, device=torch.device(device))

@@ -134,7 +134,8 @@ def installed_versions() -> dict[str, str]:
     """The version of every installed distribution, and of Python."""
     versions = {"python": platform.python_version()}
     for distribution in importlib.metadata.distributions():
-        versions[distribution.metadata["Name"].lower()] = distribution.version
+        if distribution.metadata["Name"]:  # not the rest of a package that was half removed
+            versions[distribution.metadata["Name"].lower()] = distribution.version
     return versions
 
 

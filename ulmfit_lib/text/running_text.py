@@ -16,7 +16,7 @@ import re
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, TextIO, cast
+from typing import BinaryIO, cast
 
 XZ_MAGIC = b"\xfd7zXZ\x00"
 XZ_FOOTER_SIZE = 12
@@ -25,23 +25,6 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
 class DamagedFileError(ValueError):
     """A file is not the whole, clean text that its name promises."""
-
-
-def open_packed(path: str | Path) -> TextIO:
-    """Open a ``.xz`` or plain file as UTF-8 text; line ends come as ``\\n``.
-
-    The end marker of a packed file is checked before anything is read, its
-    checksums while it is read, so a truncated file is never taken for a whole
-    one. Introduced in the chapter *Text and language models*.
-
-    Raises:
-        FileNotFoundError: no file at ``path``.
-        DamagedFileError: the packed file is truncated or damaged (possibly
-            only when the damaged place is read).
-        UnicodeDecodeError: on reading, the text is not UTF-8;
-            :func:`read_lines` says in which line.
-    """
-    return io.TextIOWrapper(_open_bytes(Path(path)), encoding="utf-8", errors="strict")
 
 
 def read_lines(path: str | Path) -> Iterator[str]:

@@ -6,6 +6,7 @@ Introduced in the chapter *Text and language models*.
 from __future__ import annotations
 
 import hashlib
+import io
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from tokenizers import Tokenizer
 
-from ulmfit_lib.text.cache import cache_dir
+from ulmfit_lib.text.cache import cache_dir, write_atomically
 from ulmfit_lib.text.running_text import read_documents
 from ulmfit_lib.text.streams import join_documents
 from ulmfit_lib.text.tokenizer import encode
@@ -70,10 +71,10 @@ def _encode_to(kept: Path, words: Path, paths: Sequence[Path], tokenizer: Tokeni
     for documents in _batched(itertools.chain.from_iterable(map(read_documents, paths))):
         n_words += sum(len(text.split()) for text in documents)
         streams.append(join_documents(encode(tokenizer, documents)))
-    partial = kept.with_suffix(".partial.npy")
-    np.save(partial, np.concatenate(streams))
-    words.write_text(str(n_words))
-    partial.replace(kept)
+    content = io.BytesIO()
+    np.save(content, np.concatenate(streams))
+    write_atomically(words, str(n_words).encode())
+    write_atomically(kept, content.getvalue())
 
 
 def _batched(documents: Iterable[str]) -> Iterator[list[str]]:

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from ulmfit_lib.text.batches import BatchConfig, TextLoader, TokenDataset
-from ulmfit_lib.text.tokenizer import PAD_ID
 
 Pool = Callable[[Tensor, Tensor], Tensor]  # states (B, T, H) and mask (B, T) to (B, F)
 
@@ -30,5 +29,5 @@ def document_vectors(
     """
     loader = TextLoader(dataset, BatchConfig(64))
     with torch.no_grad():
-        rows = [pool(states(ids), ids != PAD_ID) for (ids,) in loader]
+        rows = [pool(states(ids), ids != dataset.pad_id) for (ids, *_) in loader]
     return loader.in_dataset_order(torch.cat(rows))

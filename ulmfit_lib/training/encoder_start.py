@@ -204,7 +204,7 @@ def neighbour_counts(
     for start in range(0, len(tokens), _BLOCK):
         block = np.asarray(tokens[start : start + _BLOCK + window], dtype=np.int64)
         for distance in range(1, window + 1):
-            first = block[: min(_BLOCK, len(block) - distance)]
+            first = block[: max(0, min(_BLOCK, len(block) - distance))]
             pairs = first * vocab_size + block[distance : distance + len(first)]
             counts += np.bincount(pairs, minlength=len(counts))
     square = counts.reshape(vocab_size, vocab_size)

@@ -17,7 +17,6 @@ from torch import Tensor, nn
 
 from ulmfit_lib.models.encoder import MaskedPositionsModel
 from ulmfit_lib.text.packing import MaskedTargets
-from ulmfit_lib.text.tokenizer import PAD_ID
 
 FISHERS = ("exact", "sampled", "empirical")
 Example = TypeVar("Example")
@@ -98,7 +97,7 @@ def masked_lm_answers(model: nn.Module, example: MaskedTargets) -> Answers:
     """
     assert isinstance(model, MaskedPositionsModel)
     ids, positions, targets = example
-    logits = model(ids, positions, ids != PAD_ID).logits
+    logits = model(ids, positions, ids != model.model.config.pad_token_id).logits
     return logits.float().log_softmax(dim=1), targets
 
 

@@ -14,7 +14,6 @@ from transformers import BertForMaskedLM, BertModel
 
 from ulmfit_lib.models.encoder import MaskedPositionsModel
 from ulmfit_lib.text.packing import MaskedTargets
-from ulmfit_lib.text.tokenizer import PAD_ID
 from ulmfit_lib.training.anchors import Anchors, squared_distance
 from ulmfit_lib.training.masked_lm import masked_lm_loss, score_masked_lm
 from ulmfit_lib.training.recadam import Annealing
@@ -152,7 +151,7 @@ class Replay(Callback):
         ids, positions, targets = next(self.general)
         device = next(self.reader.parameters()).device
         ids, positions, targets = ids.to(device), positions.to(device), targets.to(device)
-        output = self.reader(ids, positions, ids != PAD_ID)
+        output = self.reader(ids, positions, ids != self.reader.model.config.pad_token_id)
         weight = self.annealing(self.steps)
         recall = masked_lm_loss(output, targets)
         self.learn.loss_grad = weight * self.learn.loss_grad + (1 - weight) * recall

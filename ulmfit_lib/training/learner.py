@@ -316,17 +316,18 @@ def evaluate(model: nn.Module, batches: Iterable[Sequence[Tensor]]) -> Evaluatio
 
 @contextmanager
 def evaluation_mode(model: nn.Module) -> Iterator[None]:
-    """Dropout off and no gradients within; the model's mode as before afterwards.
+    """Dropout off and no gradients within; afterwards each part is in its mode of before.
 
     Introduced in the chapter *FitLaM*.
     """
-    training = model.training
+    modes = {module: module.training for module in model.modules()}
     model.eval()
     try:
         with torch.no_grad():
             yield
     finally:
-        model.train(training)
+        for module, training in modes.items():
+            module.training = training
 
 
 def _logits(output: Tensor | ClassifierOutput) -> Tensor:

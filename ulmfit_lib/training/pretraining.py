@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -84,8 +83,6 @@ def pretrain(
     stream = LMStream(train.tokens, config.stream, config.segment)
     held_out = held_out_stream(valid, config)
     keeper = LanguageModelSegments(config, model, train, valid, held_out, Path(folder), report)
-    if training_device().type == "cuda":
-        keep_lstm_in_float32(model)
     rescale = RescaleLearningRate(config.stream.bptt)
     return model, run_segments(keeper, stream, language_model_loss, [rescale])
 
@@ -99,18 +96,6 @@ def held_out_stream(valid: TokenFile, config: PretrainConfig) -> LMStream:
     """
     cut = StreamConfig(16, config.stream.bptt, False, config.stream.direction)
     return LMStream(valid.tokens[: config.valid_tokens], cut)
-
-
-def keep_lstm_in_float32(model: LanguageModel) -> None:
-    """Take the LSTM layers of ``model`` out of autocast; a CUDA device needs it.
-
-    Under autocast cuDNN's LSTM computes in float16, whatever type is asked
-    for, and without a scaled loss small gradients would be lost there. The
-    decoder, most of the work, stays in bfloat16. Without autocast nothing
-    changes.
-    """
-    for layer in model.encoder.layers:
-        layer.forward = _in_float32(layer.forward)
 
 
 class LanguageModelSegments(Segments):
@@ -165,12 +150,3 @@ class LanguageModelSegments(Segments):
 
     def _words_per_token(self) -> float:
         return self.valid_text.n_words / len(self.valid_text.tokens)
-
-
-def _in_float32(forward: Callable[..., Any]) -> Callable[..., Any]:
-    def without_autocast(x: Tensor, *rest: Any) -> Any:
-        """``forward`` of ``x`` in float32."""
-        with torch.autocast(x.device.type, enabled=False):
-            return forward(x.float(), *rest)
-
-    return without_autocast
