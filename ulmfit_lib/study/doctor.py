@@ -16,7 +16,6 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
-from importlib.metadata import distributions
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -28,6 +27,7 @@ from ulmfit_lib.study.scale import current_scale
 from ulmfit_lib.text.cache import cache_dir
 from ulmfit_lib.text.checksums import TABLE, check_file, read_table
 from ulmfit_lib.text.corpora import DATA_VARIABLE
+from ulmfit_lib.text.python_sources import distributions
 
 PROJECT = Path(__file__).parents[2]
 MEMORY_NEEDED_GB = 4.0
@@ -97,8 +97,7 @@ def project_pins() -> dict[str, str]:
 
 def installed_packages() -> dict[str, str]:
     """Every installed package and its version, names in pip's normal form."""
-    named = (d for d in distributions() if d.name)  # the rest of a half-removed one has no name
-    return {plain_name(d.name): d.version for d in named}
+    return {plain_name(d.name): d.version for d in distributions()}
 
 
 def plain_name(package: str) -> str:

@@ -130,12 +130,18 @@ def library_versions() -> dict[str, str]:
     return {library.label: _version(library) for library in LIBRARIES}
 
 
+def distributions() -> Iterator[importlib.metadata.Distribution]:
+    """Every installed distribution; not what is left of one that was half removed."""
+    for found in importlib.metadata.distributions():
+        if any(found.read_text(name) for name in ("METADATA", "PKG-INFO", "")):
+            yield found
+
+
 def installed_versions() -> dict[str, str]:
     """The version of every installed distribution, and of Python."""
     versions = {"python": platform.python_version()}
-    for distribution in importlib.metadata.distributions():
-        if distribution.metadata["Name"]:  # not the rest of a package that was half removed
-            versions[distribution.metadata["Name"].lower()] = distribution.version
+    for distribution in distributions():
+        versions[distribution.metadata["Name"].lower()] = distribution.version
     return versions
 
 
