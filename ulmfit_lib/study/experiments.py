@@ -195,7 +195,7 @@ def _results(
 def _finished(
     futures: Mapping[Future[CellResult], Cell],
 ) -> Iterator[tuple[Cell, CellResult]]:
-    """Each cell as it ends. After one fails none begins, but those that run are waited for."""
+    """Each cell as it ends. After one fails, only those that run or are next in line go on."""
     failed: BaseException | None = None
     for future in as_completed(futures):
         if future.cancelled():
