@@ -32,6 +32,7 @@ from book_build import (  # noqa: E402
 from book_build.layout import Layout, chapter_pages, notebooks, pages  # noqa: E402
 from book_build.models import runs, verdicts  # noqa: E402
 from book_build.scan import read_page, scan  # noqa: E402
+from book_build.training_curves import curves  # noqa: E402
 from book_build.wording import duration, size  # noqa: E402
 
 MODULE = '''"""Counting things. Introduced in the chapter *Counting*."""
@@ -732,6 +733,9 @@ tuned_arm − plain
 ```{transfer-verdicts}
 ```
 
+```{training-curves}
+```
+
 ```{quiz} toy
 ```
 """
@@ -814,7 +818,7 @@ class TestEvidence:
         assert "10 labels a class 50 labels a class TF-IDF, logistic regression 70." in words
         assert "Encoder from random weights, frozen 70." in words
         assert "AWD-LSTM, forward, frozen" in words and "against TF-IDF" in words
-        assert "Encoder, against AWD-LSTM, backward" in words
+        assert "Encoder against AWD-LSTM, backward, tuned" in words
         assert "AWD-LSTM, backward Encoder Parameters 3.5 million 3.5 million" in words
         assert "What is" in words and "tex-chtml-full.js" in html
         assert scan(evidence.html) == []
@@ -840,11 +844,23 @@ def test_the_runs_behind_a_model_stand_in_the_order_in_which_they_ran():
     assert runs({"commit": "only"}) == [{"commit": "only"}]
 
 
-def test_verdicts_are_counted_and_placed():
+def test_verdicts_stand_at_their_task_and_number_of_labels():
     places = [("mr", 200, "wins"), ("trec6", 10, "level"), ("trec6", 50, "wins")]
     rows = [
-        {"task": task, "labels_per_class": n, "against": {"tfidf": {"verdict": verdict}}}
+        {
+            "task": task,
+            "labels_per_class": n,
+            "against": {"encoder/tuned": {"verdict": "loses"}, "tfidf": {"verdict": verdict}},
+        }
         for task, n, verdict in places
     ]
-    assert verdicts(rows, "tfidf") == "wins 2 of 3 (mr 200; trec6 50), level 1 of 3 (trec6 10)"
-    assert verdicts(rows[:1], "tfidf") == "wins 1 of 1 (mr 200)"
+    assert verdicts(rows, "tfidf") == {"mr 200": "wins", "trec6 10": "level", "trec6 50": "wins"}
+
+
+def test_a_model_of_two_runs_has_two_curves_the_second_after_the_first():
+    rows = [{"tokens": 1_000_000, "valid_loss": 3.0}, {"tokens": 2_000_000, "valid_loss": 2.0}]
+    card = {"history": rows, "tokens_seen": 2_000_000}
+    assert curves({**card, "earlier": card}) == [
+        [(1.0, 3.0), (2.0, 2.0)],
+        [(3.0, 3.0), (4.0, 2.0)],
+    ]

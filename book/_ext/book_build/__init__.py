@@ -21,6 +21,7 @@ from book_build.mathjax import copy_mathjax, notice_formulas
 from book_build.models import ShippedModels, TransferTable, TransferVerdicts
 from book_build.reference import ApiModules, ApiPage, Source, Symbols, write_pages
 from book_build.terms import BookGlossary, NotationTable, TermWithChinese
+from book_build.training_curves import TrainingCurves
 
 DIRECTIVES = {
     "chapter-card": ChapterCard,
@@ -33,6 +34,7 @@ DIRECTIVES = {
     "run-record": RunRecordSummary,
     "arm-differences": ArmDifferences,
     "shipped-models": ShippedModels,
+    "training-curves": TrainingCurves,
     "transfer-table": TransferTable,
     "transfer-verdicts": TransferVerdicts,
     "api-modules": ApiModules,

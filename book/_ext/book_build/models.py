@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -38,7 +39,7 @@ class ShippedModels(BookDirective):
         """One row per fact, one column per model."""
         from ulmfit_lib.models.pretrained import SHIPPED_WEIGHTS
 
-        cards = _cards(self)
+        cards = cards_of(self)
         columns = [_facts(card, SHIPPED_WEIGHTS) for card in cards]
         rows = [[fact, *(column[fact] for column in columns)] for fact in columns[0]]
         return [
@@ -73,40 +74,44 @@ class TransferVerdicts(BookDirective):
     """``{transfer-verdicts}``: where each model wins against its rivals, and where it does not."""
 
     def run(self) -> list[nodes.Node]:
-        """A table against TF-IDF and random weights, and one of the models against each other."""
-        cards = _cards(self)
-        return [self._against_rivals(cards), self._against_each_other(cards)]
-
-    def _against_rivals(self, cards: Sequence[Mapping[str, Any]]) -> nodes.table:
-        """One row per model and reading, one column per rival."""
-        rows = [
-            [
-                f"{NAMES[card['name']]}, {reading}",
-                *(_standing(card, method, rival) for rival in ("scratch", "tfidf")),
-            ]
-            for card in cards
-            for method, reading in READINGS.items()
+        """A table for each rival: from random weights, TF-IDF, and the other models."""
+        cards = cards_of(self)
+        rivals = (("scratch", "against random weights"), ("tfidf", "against TF-IDF"))
+        return [
+            *(self._grid(title, _against(cards, rival)) for rival, title in rivals),
+            self._grid("against each other", _against_each_other(cards)),
         ]
-        heads = ["", "against its network from random weights", "against TF-IDF"]
-        return self.table(heads, rows, widths=[2, 4, 4])
 
-    def _against_each_other(self, cards: Sequence[Mapping[str, Any]]) -> nodes.table:
-        """One row per pair of models, one column per reading."""
-        rows = [
-            [
-                f"{NAMES[card['name']]}, against {NAMES[other['name']]}",
-                *(_standing(card, method, f"{ARMS[other['name']]}/") for method in READINGS),
-            ]
-            for other, card in itertools.combinations(cards, 2)
-        ]
-        return self.table(["", *READINGS.values()], rows, widths=[2, 4, 4])
+    def _grid(self, title: str, found: Mapping[str, Mapping[str, str]]) -> nodes.table:
+        """One row per model and reading, one column per task and number of labels."""
+        settings = list(next(iter(found.values())))
+        rows = [[name, *(said[setting] for setting in settings)] for name, said in found.items()]
+        return self.table([title, *settings], rows, widths=[5] + [2] * len(settings))
 
 
-def _standing(card: Mapping[str, Any], method: str, rival: str) -> str:
+def _against(cards: Sequence[Mapping[str, Any]], rival: str) -> dict[str, dict[str, str]]:
+    return {
+        f"{NAMES[card['name']]}, {reading}": _standing(card, method, rival)
+        for card in cards
+        for method, reading in READINGS.items()
+    }
+
+
+def _against_each_other(cards: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, str]]:
+    return {
+        f"{NAMES[card['name']]} against {NAMES[other['name']]}, {reading}": _standing(
+            card, method, f"{ARMS[other['name']]}/"
+        )
+        for other, card in itertools.combinations(cards, 2)
+        for method, reading in READINGS.items()
+    }
+
+
+def _standing(card: Mapping[str, Any], method: str, rival: str) -> dict[str, str]:
     return verdicts([row for row in card["transfer"] if row["reading"] == method], rival)
 
 
-def _cards(directive: BookDirective) -> list[Mapping[str, Any]]:
+def cards_of(directive: BookDirective) -> list[Mapping[str, Any]]:
     """The cards of the shipped models; a page with ``directive`` is read again when they change."""
     from ulmfit_lib.models.encoder import encoder_card
     from ulmfit_lib.models.pretrained import SHIPPED_WEIGHTS, model_card
@@ -116,23 +121,19 @@ def _cards(directive: BookDirective) -> list[Mapping[str, Any]]:
     return [*(model_card(name) for name in list(NAMES)[:2]), encoder_card()]
 
 
-def verdicts(rows: Sequence[Mapping[str, Any]], rival: str) -> str:
-    """Such as "wins 2 of 3 (mr 200; trec6 50), level 1 of 3 (trec6 10)".
+def verdicts(rows: Sequence[Mapping[str, Any]], rival: str) -> dict[str, str]:
+    """Such as ``{"mr 200": "wins", "trec6 10": "level"}``.
 
     Args:
         rows: of a card, as :mod:`ulmfit_lib.papers.transfer_summary` writes them.
         rival: part of its name; every row has one such.
     """
-    places: dict[str, dict[str, list[str]]] = {"wins": {}, "level": {}, "loses": {}}
-    for row in rows:
-        verdict = next(v["verdict"] for name, v in row["against"].items() if rival in name)
-        places[verdict].setdefault(row["task"], []).append(str(row["labels_per_class"]))
-    said = []
-    for verdict, tasks in places.items():
-        if tasks:
-            where = "; ".join(f"{task} {', '.join(counts)}" for task, counts in tasks.items())
-            said.append(f"{verdict} {sum(map(len, tasks.values()))} of {len(rows)} ({where})")
-    return ", ".join(said)
+    return {
+        f"{row['task']} {row['labels_per_class']}": next(
+            found["verdict"] for name, found in row["against"].items() if rival in name
+        )
+        for row in rows
+    }
 
 
 def runs(card: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -191,16 +192,21 @@ def _updates(run: Mapping[str, Any]) -> str:
     said = f"{config['updates']:,} updates, seed {config['seed']}"
     if "first_rate" not in config:
         return said
-    last, horizon = config["masking"]["rate"], config["horizon"]
-    rates = f"{100 * config['first_rate']:.0f} % of tokens masked, falling to {100 * last:.0f} %"
-    return f"{said}, {rates} at update {horizon:,}"
+    first, last = config["first_rate"], config["masking"]["rate"]
+    end = first + min(1.0, config["updates"] / config["horizon"]) * (last - first)
+    return f"{said}, {100 * first:.0f} % of tokens masked at first and {100 * end:.0f} % at the end"
 
 
 def _where(card: Mapping[str, Any]) -> str:
     """The card's own path below the weights; a note where the command is not as it was typed."""
     path = f"{card['name']}.json" if card["name"] != "bert" else "bert/model.json"
     notes = [run["command_note"] for run in runs(card) if "command_note" in run]
-    return "; ".join([f"in the card, `weights/{path}`", *notes])
+    return "; ".join([f"in the card, `weights/{path}`", *map(_literal_options, notes)])
+
+
+def _literal_options(note: str) -> str:
+    """``'--start bert'`` as code, lest its two strokes become one dash."""
+    return re.sub(r"'(--[^']+)'", r"`\1`", note)
 
 
 def _loss(row: Mapping[str, Any]) -> str:
