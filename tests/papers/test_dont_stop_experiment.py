@@ -1,11 +1,13 @@
 """Arms read what their names say, never held-out text; shared reading is done once."""
 
+import json
 import os
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from transformers import BertConfig, BertForMaskedLM
 
 from ulmfit_lib.models.pretrained_encoder import load_pretrained_encoder
 from ulmfit_lib.papers import dont_stop_experiment
@@ -28,13 +30,14 @@ from ulmfit_lib.papers.dont_stop_experiment import (
 )
 from ulmfit_lib.papers.dont_stop_pretraining import ARMS
 from ulmfit_lib.study.claims import load_claims
-from ulmfit_lib.study.records import EVALUATION, check_result
+from ulmfit_lib.study.records import EVALUATION, check_result, load_record
 from ulmfit_lib.study.scale import Scale
 from ulmfit_lib.study.task_study import labelled
 from ulmfit_lib.text.catalogue import find
 from ulmfit_lib.text.corpora import EMBEDDED
 from ulmfit_lib.text.corpus import Split
 from ulmfit_lib.text.general_text import general_documents
+from ulmfit_lib.text.tokenizer import load_tokenizer
 from ulmfit_lib.text.vocabulary_overlap import general_words, top_words
 from ulmfit_lib.training.further_pretraining import masked_lm_score
 
@@ -89,6 +92,28 @@ def test_test_texts_are_framed_as_the_labelled_ones(toy_study, monkeypatch):
     monkeypatch.setattr(toy_study, "encoder", replace(toy_study.encoder, special=other))
     toy_study.run(toy_study.arms["base/4"], seed=3)
     assert framed == [other]
+
+
+def test_the_shipped_encoder_keeps_the_settings_of_the_records(task):
+    config = load_record("dont_stop-acl-arc-laptop").config
+    fast = config["tuning"]["bfloat16"]
+    study = DontStopStudy(task, sizes(Scale.LAPTOP), load_pretrained_encoder(), TEXTS, fast)
+    for name, settings in study.settings.items():
+        assert json.loads(json.dumps(asdict(settings))) == config[name]
+
+
+def test_a_wider_encoder_brings_its_own_rates(task):
+    config = BertConfig(
+        vocab_size=len(load_tokenizer().get_vocab()),
+        hidden_size=264,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=32,
+        max_position_embeddings=16,
+    )
+    wide = replace(load_pretrained_encoder(), masked_lm=BertForMaskedLM(config))
+    study = DontStopStudy(task, SMOKE, wide, TEXTS)
+    assert study.tuning.lr_max == 2e-5 and study.adaptation.reading.lr_max == 5e-5
 
 
 def test_what_does_not_follow_from_the_labels_is_read_once_a_seed(toy_study):

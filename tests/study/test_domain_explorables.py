@@ -26,14 +26,31 @@ POOL = [
 ]
 
 
-def test_the_heat_map_tells_nearest_and_farthest():
+def test_the_heat_map_tells_the_order_from_the_chosen_domain():
     figure = overlap_explorer(NAMES, {"top words": MATRIX, "Jaccard": MATRIX / (2 - MATRIX)}, 0)
-    parts = figure.parts((0,))
-    assert "nearest is reviews (40 %), farthest papers (20 %)" in parts["readout.text"]
+    parts = figure.parts((0, 0))
+    assert parts["readout.text"] == "news, top words: from the nearest reviews 40 %, papers 20 %."
+    assert "from the nearest reviews 30 %, news 20 %" in figure.parts((0, 2))["readout.text"]
     assert "from 20 to 40 %" in parts["image.alt"]
-    assert "(25 %)" in figure.parts((1,))["readout.text"]
-    assert parts["image.src"] != figure.parts((1,))["image.src"]
+    assert "reviews 25 %" in figure.parts((1, 0))["readout.text"]
+    assert parts["image.src"] != figure.parts((1, 0))["image.src"]
+    assert parts["image.src"] == figure.parts((0, 1))["image.src"]
     assert '<th scope="row">papers</th><td>20</td><td>30</td><td>100</td>' in parts["table.html"]
+    assert overlap_explorer(NAMES, {"a": MATRIX, "b": MATRIX}, 2).start == (0, 2)
+
+
+def test_a_pair_that_is_not_measured_is_blank_and_said():
+    partly = MATRIX.copy()
+    partly[2] = partly[:, 2] = np.nan
+    figure = overlap_explorer(NAMES, {"top words": MATRIX, "Jaccard": partly}, 0)
+    parts = figure.parts((1, 0))
+    told = "news, Jaccard: from the nearest reviews 40 %; not measured: papers."
+    assert parts["readout.text"] == told
+    assert figure.parts((1, 2))["readout.text"] == "papers, Jaccard: not measured: news, reviews."
+    assert "from 40 to 40 %" in parts["image.alt"] and "nan" not in parts["image.alt"]
+    assert '<th scope="row">papers</th><td>–</td><td>–</td><td>–</td>' in parts["table.html"]
+    cells = [unquote(figure.parts((m, 0))["image.src"]).count("<rect") for m in (0, 1)]
+    assert cells == [1 + 9, 1 + 4] and "nan" not in unquote(parts["image.src"])
 
 
 def test_names_must_fit_the_matrix():
@@ -53,6 +70,8 @@ def test_neighbours_are_the_pool_s_with_their_similarity():
         assert near[:20] in unquote(parts["image.src"])
         assert text in parts["readout.text"]
     assert figure.parts((0, 1))["table.html"].count("<tr>") == 3
+    assert figure.parts((0, 0))["readout.text"].endswith("neighbour shares: matrix, numbers.")
+    assert "<td>river</td>" in figure.parts((1, 1))["table.html"]  # "mill" is a stop-word, too
 
 
 def test_markup_in_a_text_stays_text():

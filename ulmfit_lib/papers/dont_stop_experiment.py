@@ -10,9 +10,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
+from ulmfit_lib.models.encoder import SHIPPED_ENCODER
 from ulmfit_lib.models.pretrained_encoder import PretrainedEncoder, load_pretrained_encoder
 from ulmfit_lib.papers.bert_experiment import (
     OTHER_DOCSTRINGS,
@@ -20,7 +22,7 @@ from ulmfit_lib.papers.bert_experiment import (
     domain_texts,
     load_task,
 )
-from ulmfit_lib.papers.bert_finetuning import EncoderTuning, classify, tune_encoder
+from ulmfit_lib.papers.bert_finetuning import EncoderTuning, classify, rates_for, tune_encoder
 from ulmfit_lib.papers.dont_stop_pretraining import ARMS, Adaptation, adapt
 from ulmfit_lib.study.baselines import tfidf_logistic_regression
 from ulmfit_lib.study.doctor import has_fast_bfloat16
@@ -163,7 +165,8 @@ class DontStopStudy(TaskStudy[DontStopArm]):
     Args:
         task: labelled texts with splits "train", "valid" and "test".
         size: how much of it to use.
-        encoder: where every arm starts.
+        encoder: where every arm starts; its rates are those of
+            :func:`ulmfit_lib.papers.bert_finetuning.rates_for`.
         texts: unlabelled texts of "domain", "irrelevant" and "other task".
         bfloat16: compute products in bfloat16.
     """
@@ -179,11 +182,13 @@ class DontStopStudy(TaskStudy[DontStopArm]):
         bfloat16: bool = False,
     ) -> None:
         size = fitting(size, labelled(task, "train").labels)
-        batch, length = size.batch_size, size.length
-        reading = FurtherPretraining(batch_size=batch, length=length, bfloat16=bfloat16)
-        self.adaptation = Adaptation(size.text_updates, reading)
+        self.adaptation = _adaptation(size, encoder, bfloat16)
         self.tuning = EncoderTuning(
-            updates=size.updates, batch_size=batch, max_length=length, bfloat16=bfloat16
+            lr_max=rates_for(encoder.model).tuning,
+            updates=size.updates,
+            batch_size=size.batch_size,
+            max_length=size.length,
+            bfloat16=bfloat16,
         )
         settings = {"adaptation": self.adaptation, "tuning": self.tuning}
         super().__init__(task, size, arms(size), settings)
@@ -317,6 +322,16 @@ class DontStopStudy(TaskStudy[DontStopArm]):
         return [self._known[text] for text in texts]
 
 
+def _adaptation(size: DontStopSizes, encoder: PretrainedEncoder, bfloat16: bool) -> Adaptation:
+    reading = FurtherPretraining(
+        lr_max=rates_for(encoder.model).reading,
+        batch_size=size.batch_size,
+        length=size.length,
+        bfloat16=bfloat16,
+    )
+    return Adaptation(size.text_updates, reading)
+
+
 def _held_back(task: Corpus) -> tuple[str, ...]:
     return tuple(t for name in ("valid", "test") for t in task.splits[name].texts)
 
@@ -375,7 +390,7 @@ def without_copies(task: Corpus) -> Corpus:
     return replace(task, splits=splits, provenance=f"{task.provenance}; {note}") if gone else task
 
 
-def study(task_name: str, scale: Scale) -> DontStopStudy:
+def study(task_name: str, scale: Scale, checkpoint: str | Path = SHIPPED_ENCODER) -> DontStopStudy:
     """The study of a task, with the texts that its :data:`SETTINGS` name.
 
     Copies of held-out texts are left out, and classes that have too few
@@ -386,6 +401,8 @@ def study(task_name: str, scale: Scale) -> DontStopStudy:
     Args:
         task_name: one of :data:`SETTINGS`.
         scale: sets the sizes.
+        checkpoint: where every arm starts, such as ``"roberta-base"``; its
+            rates follow from it.
 
     Raises:
         ValueError: no domain is known for the task.
@@ -398,6 +415,6 @@ def study(task_name: str, scale: Scale) -> DontStopStudy:
         IRRELEVANT: [text for name in setting.irrelevant for text in domain_texts(name)],
         OTHER_TASK: load_task(setting.other).splits["train"].texts,
     }
-    size, encoder = sizes(scale), load_pretrained_encoder()
+    size, encoder = sizes(scale), load_pretrained_encoder(checkpoint)
     task = without_rare_classes(without_copies(load_task(task_name)), size.middle)
     return DontStopStudy(task, size, encoder, texts, has_fast_bfloat16())

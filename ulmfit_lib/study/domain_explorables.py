@@ -21,6 +21,7 @@ from ulmfit_lib.study import plots
 from ulmfit_lib.study.interactive import Chart, Control, Curves, Frame, Frames, Line, State, Table
 from ulmfit_lib.study.statistics import Summary
 from ulmfit_lib.text.neighbours import Pool, nearest
+from ulmfit_lib.text.vocabulary_overlap import words
 
 Matrix = NDArray[np.float64]
 _NAMES, _HEAD, _CELL = 130, 110, 38  # of the heat map: room for names, and a cell, in own units
@@ -30,29 +31,36 @@ _WIDTH, _ROW, _TEXT = 640, 66, 78  # of the neighbours' picture: own units, and 
 def overlap_explorer(domains: Sequence[str], measures: Mapping[str, Matrix], told: int) -> Frames:
     """A heat map of what every two domains share, by one measure or another.
 
-    Introduced in the chapter *Don't stop pre-training*.
+    Below it stand all the others in their order from a chosen one. Introduced
+    in the chapter *Don't stop pre-training*.
 
     Args:
         domains: their names, D.
-        measures: name of a measure to its values in [0, 1], (D, D).
-        told: the domain whose neighbours are told below the map.
+        measures: name of a measure to its values in [0, 1], (D, D); nan for a
+            pair that it does not measure.
+        told: the domain that is chosen first.
 
     Raises:
-        ValueError: fewer than two measures, or a matrix of another shape.
+        ValueError: fewer than two measures or domains, or a matrix of another shape.
     """
+    maps = {name: _overlap_svg(domains, matrix) for name, matrix in measures.items()}
 
     def draw(state: State) -> Frame:
-        """The map of a measure, with the neighbours of a domain in words."""
+        """The map of a measure, with the order from a domain in words."""
         name = list(measures)[state[0]]
-        return _overlap_frame(domains, name, measures[name], told)
+        return _overlap_frame(domains, name, measures[name], maps[name], state[1])
 
-    return Frames("What domains share", (Control("measure", tuple(measures), kind="menu"),), draw)
+    controls = (
+        Control("measure", tuple(measures), kind="menu"),
+        Control("seen from", tuple(domains), told, kind="menu"),
+    )
+    return Frames("What domains share", controls, draw)
 
 
 def neighbour_explorer(
     task: Sequence[str], pool: Pool, counts: Sequence[int] = (1, 3, 5)
 ) -> Frames:
-    """The texts of a pool that are nearest to a chosen text of the task.
+    """The texts of a pool that are nearest to a chosen text, and the words that they share with it.
 
     Introduced in the chapter *Don't stop pre-training*.
 
@@ -196,6 +204,9 @@ def _overlap_svg(domains: Sequence[str], matrix: Matrix) -> str:
 
 
 def _cell_svg(value: float, row: int, column: int) -> str:
+    """The cell of a pair; blank for one that is not measured."""
+    if math.isnan(value):
+        return ""
     x, y = _NAMES + column * _CELL, _HEAD + row * _CELL
     fill = to_hex(colormaps[plots.SEQUENTIAL](value))
     return (
@@ -205,36 +216,42 @@ def _cell_svg(value: float, row: int, column: int) -> str:
     )
 
 
-def _overlap_frame(domains: Sequence[str], measure: str, matrix: Matrix, chosen: int) -> Frame:
-    svg = _overlap_svg(domains, matrix)
-    others = [i for i in np.argsort(-matrix[chosen], kind="stable") if i != chosen]
-    near, far = others[0], others[-1]
-    readout = (
-        f"{domains[chosen]}, {measure}: nearest is {domains[near]} "
-        f"({100 * matrix[chosen, near]:.0f} %), farthest {domains[far]} "
-        f"({100 * matrix[chosen, far]:.0f} %)."
-    )
+def _overlap_frame(
+    domains: Sequence[str], measure: str, matrix: Matrix, svg: str, chosen: int
+) -> Frame:
     off = matrix[~np.eye(len(domains), dtype=bool)]
     alt = (
-        f"Heat map of {len(domains)} domains, {measure}: from {100 * off.min():.0f} to "
-        f"{100 * off.max():.0f} % off the diagonal. The numbers stand in the table below it."
+        f"Heat map of {len(domains)} domains, {measure}: from {100 * np.nanmin(off):.0f} to "
+        f"{100 * np.nanmax(off):.0f} % off the diagonal. The numbers stand in the table below it."
     )
     rows = tuple(
-        (name, *(f"{100 * value:.0f}" for value in row))
+        (name, *("–" if math.isnan(value) else f"{100 * value:.0f}" for value in row))
         for name, row in zip(domains, matrix, strict=True)
     )
+    readout = f"{domains[chosen]}, {measure}: {_order_told(domains, matrix[chosen], chosen)}."
     return Frame(svg, alt, readout, Table(("in %", *domains), rows))
 
 
+def _order_told(domains: Sequence[str], shared: Matrix, chosen: int) -> str:
+    """The other domains from the nearest to the farthest, then those that are not measured."""
+    others = [i for i in np.argsort(-shared, kind="stable") if i != chosen]
+    ranked = [f"{domains[i]} {100 * shared[i]:.0f} %" for i in others if not np.isnan(shared[i])]
+    blank = [domains[i] for i in others if np.isnan(shared[i])]
+    told = [f"from the nearest {', '.join(ranked)}"] if ranked else []
+    return "; ".join(told + ([f"not measured: {', '.join(blank)}"] if blank else []))
+
+
 def _neighbour_frame(text: str, found: Sequence[tuple[float, str]]) -> Frame:
-    readout = f"The text of the task: {text}"
+    shared = [", ".join(sorted(set(words(text)) & set(words(near)))) or "none" for _, near in found]
+    readout = f"The text of the task: {text} Words that its nearest neighbour shares: {shared[0]}."
     alt = f"{len(found)} neighbours with their cosine similarity: " + "; ".join(
         f"{similarity:.2f} {textwrap.shorten(near, 80)}" for similarity, near in found
     )
     rows = tuple(
-        (str(i), f"{similarity:.2f}", near) for i, (similarity, near) in enumerate(found, start=1)
+        (str(i), f"{similarity:.2f}", in_common, near)
+        for i, ((similarity, near), in_common) in enumerate(zip(found, shared, strict=True), 1)
     )
-    table = Table(("rank", "cosine similarity", "text of the pool"), rows)
+    table = Table(("rank", "cosine similarity", "words shared", "text of the pool"), rows)
     return Frame(_neighbour_svg(found), alt, readout, table)
 
 
