@@ -12,6 +12,8 @@ from ulmfit_lib import __main__ as command_line
 from ulmfit_lib.models.awd_lstm import FINE_TUNING_DROPOUTS, NO_DROPOUT, AWDLSTMConfig
 from ulmfit_lib.models.encoder import EncoderConfig, encoder_card
 from ulmfit_lib.models.pretrained import load_language_model, model_card
+from ulmfit_lib.text.token_files import tokenize_files
+from ulmfit_lib.text.tokenizer import load_tokenizer
 from ulmfit_lib.training.mlm_pretraining import MLMPretrainConfig
 from ulmfit_lib.training.pretraining import PretrainConfig
 
@@ -62,6 +64,8 @@ def test_text_files_become_a_language_model_and_it_is_measured_on_more(
     assert "segment 2/2" in done.output and "test: loss" in done.output
     card = model_card("awd_lstm_backward", tmp_path)
     assert set(card) >= COST | {"direction", "held_out", "limits", "hardware", "torch"}
+    text = tokenize_files([tmp_path / "test.txt"], load_tokenizer())
+    assert card["held_out"]["test"]["corpus"] == text.fingerprint
     assert card["passes"] == round(card["tokens_seen"] / card["corpus_tokens"], 2)
     assert not {"pass", "passes", "encyclopaedia"} & set(card["limits"].split())
     assert card["convergence"] == {

@@ -184,11 +184,15 @@ def publish(
         ValueError: the run is not finished.
     """
     check_finished(kind.config, progress)
-    held_out = {name: text for name, text in texts.items() if name != "train"}
+    held_out = {
+        name: {**kind.measure(model, text), "corpus": text.fingerprint, "words": text.n_words}
+        for name, text in texts.items()
+        if name != "train"
+    }
     card = {
         **run_facts(kind.config, progress, texts["train"], licence, command),
         **run_cost(progress, kind.multiplied(model), kind.config.bfloat16),
-        "held_out": {name: kind.measure(model, text) for name, text in held_out.items()},
+        "held_out": held_out,
         **kind.facts,
     }
     return kind.save(model, card, folder)
