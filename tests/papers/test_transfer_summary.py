@@ -100,11 +100,12 @@ def test_the_measure_of_cola_is_matthews_correlation(record):
     assert {row.metric for row in transfer_rows(cola)} == {"mcc"}
 
 
-def test_the_shipped_cards_hold_what_a_record_says():
-    rows = transfer_rows(load_record("transfer-cola-laptop", RUNS))
+@pytest.mark.parametrize("task", ["pydocs", "trec6", "mr", "sst2", "cola"])
+def test_the_shipped_cards_hold_what_the_records_say(task):
+    rows = transfer_rows(load_record(f"transfer-{task}-laptop", RUNS))
     cards = [*(model_card(f"awd_lstm_{d}") for d in DIRECTIONS), encoder_card()]
     for model, card in zip(MODELS, cards, strict=True):
-        stated = [row for row in card["transfer"] if row["task"] == "cola"]
+        stated = [row for row in card["transfer"] if row["task"] == task]
         assert stated and stated == card_rows(rows, model)
 
 

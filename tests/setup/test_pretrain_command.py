@@ -168,7 +168,7 @@ def test_a_checkpoint_of_another_configuration_is_refused(monkeypatch, arguments
 
 
 def test_two_processes_write_one_model_and_its_card_has_the_command_that_starts_them(
-    tmp_path, arguments
+    tmp_path, arguments, monkeypatch
 ):
     command = ["accelerate", "launch", "--multi_gpu", "--num_processes", "2"]
     command += ["-m", "ulmfit_lib", *arguments("bert")]
@@ -185,3 +185,8 @@ def test_two_processes_write_one_model_and_its_card_has_the_command_that_starts_
     assert card["hardware"].startswith("2 processes, each: ")
     assert card["tokens_seen"] == card["history"][-1]["tokens"]
     assert done.stdout.count("segment 2/2") == 1
+    assert invoke(arguments("bert", "--out", str(tmp_path / "one")), monkeypatch).exit_code == 0
+    alone = encoder_card(tmp_path / "one" / "bert")["history"]
+    for one, two in zip(alone, card["history"], strict=True):
+        for name in ("train_loss", "valid_loss"):
+            assert two[name] == pytest.approx(one[name], rel=2e-4), name
