@@ -246,6 +246,7 @@ def main() -> None:
     parser.add_argument("--updates", type=int, default=1500)
     parser.add_argument("--task", default="pydocs-roles", help="of the probe")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--only", nargs="+", metavar="TRIAL", help="of the group, by name")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     text = read_text(SHIPPED, options.files, options.valid)
@@ -254,7 +255,12 @@ def main() -> None:
         f"{options.task}, torch {torch.__version__}\n"
         f"token frequencies alone: loss {frequencies_alone(text):.3f}\n{HEADER}"
     )
-    for name, config in GROUPS[options.group].items():
+    trials = GROUPS[options.group]
+    unknown = sorted(set(options.only or ()) - set(trials))
+    if unknown:
+        parser.error(f"no trial {', '.join(unknown)} in {options.group}: {', '.join(trials)}")
+    for name in options.only or trials:
+        config = trials[name]
         size = config.model.vocab_size
         own = text if size == SHIPPED else read_text(size, options.files, options.valid)
         print(report(name, config, options.updates, own, options.task), flush=True)
