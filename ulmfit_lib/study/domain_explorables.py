@@ -8,6 +8,7 @@ from __future__ import annotations
 import html
 import math
 import textwrap
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -24,15 +25,17 @@ from ulmfit_lib.text.neighbours import Pool, nearest
 from ulmfit_lib.text.vocabulary_overlap import words
 
 Matrix = NDArray[np.float64]
-_NAMES, _HEAD, _CELL = 130, 110, 38  # of the heat map: room for names, and a cell, in own units
+_NAMES, _HEAD, _SLANT, _CELL = 130, 110, 65, 38  # of the heat map: room for names left, above and
+# right, and a cell, in own units
 _WIDTH, _ROW, _TEXT = 640, 66, 78  # of the neighbours' picture: own units, and letters of a line
 
 
 def overlap_explorer(domains: Sequence[str], measures: Mapping[str, Matrix], told: int) -> Frames:
     """A heat map of what every two domains share, by one measure or another.
 
-    Below it stand all the others in their order from a chosen one. Introduced
-    in the chapter *Don't stop pre-training*.
+    A chosen domain's row is marked and has its numbers; below it stand all the
+    others in their order from it. Introduced in the chapter *Don't stop
+    pre-training*.
 
     Args:
         domains: their names, D.
@@ -43,12 +46,11 @@ def overlap_explorer(domains: Sequence[str], measures: Mapping[str, Matrix], tol
     Raises:
         ValueError: fewer than two measures or domains, or a matrix of another shape.
     """
-    maps = {name: _overlap_svg(domains, matrix) for name, matrix in measures.items()}
 
     def draw(state: State) -> Frame:
         """The map of a measure, with the order from a domain in words."""
         name = list(measures)[state[0]]
-        return _overlap_frame(domains, name, measures[name], maps[name], state[1])
+        return _overlap_frame(domains, name, measures[name], state[1])
 
     controls = (
         Control("measure", tuple(measures), kind="menu"),
@@ -183,19 +185,26 @@ def rank_correlation(points: Sequence[Gain], level: float = 0.95) -> Summary:
     return Summary(rho, math.nan, low, high, n, level)
 
 
-def _overlap_svg(domains: Sequence[str], matrix: Matrix) -> str:
-    """Cells of colour with their percentages: text stays text, so fourteen domains are light."""
+def _overlap_svg(domains: Sequence[str], matrix: Matrix, chosen: int) -> str:
+    """Cells of colour, a path for each colour so that a map is light; numbers in the chosen row."""
     n = len(domains)
     if matrix.shape != (n, n):
         raise ValueError(f"a matrix of shape {matrix.shape} does not fit {n} domains")
-    width, height = _NAMES + n * _CELL + 10, _HEAD + n * _CELL + 10
-    drawn = [_cell_svg(matrix[i, j], i, j) for i in range(n) for j in range(n)]
+    width, height = _NAMES + n * _CELL + _SLANT, _HEAD + n * _CELL + 10
+    mark = plots.PALETTE["red"]
+    drawn = [
+        f'<g transform="translate({_NAMES} {_HEAD}) scale({_CELL})" shape-rendering="crispEdges">'
+        f'{_cells_svg(matrix)}<path d="M0 {chosen}h{n}v1h-{n}z" fill="none" stroke="{mark}" '
+        'stroke-width=".1"/></g>'
+    ]
     for i, name in enumerate(map(html.escape, domains)):
         y, x = _HEAD + (i + 0.65) * _CELL, _NAMES + (i + 0.6) * _CELL
+        weight = ' font-weight="bold"' if i == chosen else ""
         drawn.append(
-            f'<text x="{_NAMES - 8}" y="{y:g}" text-anchor="end">{name}</text>'
-            f'<text transform="translate({x:g} {_HEAD - 8}) rotate(-50)">{name}</text>'
+            f'<text x="{_NAMES - 8}" y="{y:g}" text-anchor="end"{weight}>{name}</text>'
+            f'<text transform="translate({x:g} {_HEAD - 8}) rotate(-50)"{weight}>{name}</text>'
         )
+    drawn += [_number_svg(value, chosen, j) for j, value in enumerate(matrix[chosen])]
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
         f'viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="15">'
@@ -203,22 +212,30 @@ def _overlap_svg(domains: Sequence[str], matrix: Matrix) -> str:
     )
 
 
-def _cell_svg(value: float, row: int, column: int) -> str:
-    """The cell of a pair; blank for one that is not measured."""
+def _cells_svg(matrix: Matrix) -> str:
+    """Unit squares, coloured to a whole percent; none for a pair that is not measured."""
+    squares: dict[str, str] = defaultdict(str)
+    for (i, j), value in np.ndenumerate(matrix):
+        if not math.isnan(value):
+            squares[_fill(value)] += f"M{j} {i}h1v1h-1z"
+    return "".join(f'<path fill="{fill}" d="{path}"/>' for fill, path in squares.items())
+
+
+def _number_svg(value: float, row: int, column: int) -> str:
+    """The percentage in a cell; nothing for a pair that is not measured."""
     if math.isnan(value):
         return ""
-    x, y = _NAMES + column * _CELL, _HEAD + row * _CELL
-    fill = to_hex(colormaps[plots.SEQUENTIAL](value))
-    return (
-        f'<rect x="{x}" y="{y}" width="{_CELL}" height="{_CELL}" fill="{fill}"/>'
-        f'<text x="{x + _CELL / 2:g}" y="{y + 0.65 * _CELL:g}" text-anchor="middle" '
-        f'fill="{plots.ink_on(fill)}">{100 * value:.0f}</text>'
-    )
+    x, y = _NAMES + (column + 0.5) * _CELL, _HEAD + (row + 0.65) * _CELL
+    ink = plots.ink_on(_fill(value))
+    return f'<text x="{x:g}" y="{y:g}" text-anchor="middle" fill="{ink}">{100 * value:.0f}</text>'
 
 
-def _overlap_frame(
-    domains: Sequence[str], measure: str, matrix: Matrix, svg: str, chosen: int
-) -> Frame:
+def _fill(value: float) -> str:
+    return to_hex(colormaps[plots.SEQUENTIAL](round(value, 2)))
+
+
+def _overlap_frame(domains: Sequence[str], measure: str, matrix: Matrix, chosen: int) -> Frame:
+    svg = _overlap_svg(domains, matrix, chosen)
     off = matrix[~np.eye(len(domains), dtype=bool)]
     alt = (
         f"Heat map of {len(domains)} domains, {measure}: from {100 * np.nanmin(off):.0f} to "
