@@ -1,6 +1,7 @@
 """Experiments: nothing finished is lost, nothing different is mixed in."""
 
 import json
+import os
 import subprocess
 import sys
 import textwrap
@@ -9,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 from tests.study.record_samples import TRAINED
@@ -145,6 +147,37 @@ def test_a_killed_process_loses_no_finished_cell(tmp_path):
     assert rest.ran == list(CELLS[3:])
     whole = run_experiment(EXPERIMENT, run_cell, tmp_path / "whole", lambda _: None)
     assert results(resumed) == results(whole)
+
+
+def leaves_its_number(folder, cell):
+    (folder / f"{cell.seed}.pid").write_text(str(os.getpid()))
+    time.sleep(120)
+
+
+def test_processes_end_when_the_one_that_started_them_is_killed(tmp_path):
+    script = textwrap.dedent(f"""
+        from functools import partial
+        from pathlib import Path
+        from tests.study.test_experiments import EXPERIMENT, leaves_its_number
+        from ulmfit_lib.study.experiments import run_experiment
+
+        folder = Path({str(tmp_path)!r})
+        run_experiment(EXPERIMENT, partial(leaves_its_number, folder), folder, workers=2)
+    """)
+    root = Path(__file__).parents[2]
+    with subprocess.Popen([sys.executable, "-c", script], cwd=root) as parent:
+        numbers = [_read_when_there(tmp_path / f"{seed}.pid") for seed in (0, 1)]
+        processes = [psutil.Process(number) for number in numbers]
+        parent.kill()
+    assert not psutil.wait_procs(processes, timeout=30)[1]
+
+
+def _read_when_there(path, seconds=100):
+    for _ in range(10 * seconds):
+        if path.exists() and path.read_text():
+            return int(path.read_text())
+        time.sleep(0.1)
+    raise TimeoutError(path)
 
 
 def test_a_finished_experiment_is_not_run_again(tmp_path):

@@ -20,7 +20,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib import metadata
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -212,15 +212,28 @@ def _finished(
 
 
 def _process(stack: ExitStack, workers: int) -> ProcessPoolExecutor:
-    """One process with its share of the cores; stopped when ``stack`` closes."""
+    """One process, stopped when ``stack`` closes."""
     process = ProcessPoolExecutor(
         max_workers=1,
         mp_context=get_context("spawn"),
-        initializer=torch.set_num_threads,
+        initializer=_set_up,
         initargs=(_threads(workers),),
     )
     stack.callback(process.shutdown, cancel_futures=True)
     return process
+
+
+def _set_up(threads: int) -> None:
+    """Give this process its share of the cores, and an end when its parent is killed."""
+    torch.set_num_threads(threads)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 def _threads(workers: int) -> int:
