@@ -377,11 +377,14 @@ def run(
     task: Annotated[str, typer.Option(help="A data set with train and test.")] = "pydocs-roles",
     out: Annotated[Path, typer.Option(help="Folder of the record.")] = Path("runs-local"),
     workers: Annotated[int, typer.Option(help="Processes that share the seeds.")] = 1,
+    checkpoint: Annotated[
+        str, typer.Option(help="Where bert or dont_stop starts: a name on the hub, or a folder.")
+    ] = "",
 ) -> None:
     """Run a paper's experiment at the scale of ULMFIT_SCALE and write its record to OUT."""
     from ulmfit_lib.papers import experiments
 
-    record = experiments.find(paper)(task, out, workers)
+    record = experiments.find(paper, checkpoint)(task, out, workers)
     typer.echo(f"{out / record.experiment}.json: {len(record.arms)} arms")
 
 

@@ -118,3 +118,13 @@ def test_a_tokenizer_without_a_mask_is_refused(checkpoint):
     tokenizer.mask_token = None
     with pytest.raises(ValueError, match="has no mask_token"):
         special_tokens(tokenizer)
+
+
+def test_a_checkpoint_is_known_by_its_weights(checkpoint):
+    first, again = (load_pretrained_encoder(checkpoint).weight_hashes() for _ in range(2))
+    assert first == again and list(first) == [checkpoint.name]
+    changed = load_pretrained_encoder(checkpoint)
+    with torch.no_grad():
+        next(changed.masked_lm.parameters())[0, 0] += 1
+    assert changed.weight_hashes() != first
+    assert load_pretrained_encoder().weight_hashes() == {}

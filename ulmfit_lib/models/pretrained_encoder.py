@@ -9,6 +9,7 @@ the chapter *How to fine-tune BERT*.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,6 +47,7 @@ class PretrainedEncoder:
     tokenizer: Tokenizer  # its vocabulary
     special: SpecialTokens  # ids of its special tokens
     mask: str = MASK  # its mask token
+    name: str = ""  # on the hub, or of its folder; empty for the shipped one
 
     @property
     def model(self) -> PreTrainedModel:
@@ -62,6 +64,16 @@ class PretrainedEncoder:
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids of each text, without special tokens."""
         return encode(self.tokenizer, texts)
+
+    def weight_hashes(self) -> dict[str, str]:
+        """SHA-256 of its weights, by its name; empty for the shipped one, whose card has it."""
+        if not self.name:
+            return {}
+        digest = hashlib.sha256()
+        for name, weights in sorted(self.masked_lm.state_dict().items()):
+            digest.update(name.encode())
+            digest.update(weights.numpy().tobytes())
+        return {self.name: digest.hexdigest()}
 
 
 def load_pretrained_encoder(name: str | Path = SHIPPED_ENCODER) -> PretrainedEncoder:
@@ -88,7 +100,11 @@ def load_pretrained_encoder(name: str | Path = SHIPPED_ENCODER) -> PretrainedEnc
             "name, or the network, or give a folder written by save_pretrained"
         ) from error
     return PretrainedEncoder(
-        model.eval(), _fast(tokenizer), special_tokens(tokenizer), tokenizer.mask_token
+        model.eval(),
+        _fast(tokenizer),
+        special_tokens(tokenizer),
+        tokenizer.mask_token,
+        Path(name).name if Path(name).is_dir() else str(name),
     )
 
 

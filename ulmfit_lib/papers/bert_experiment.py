@@ -398,6 +398,10 @@ class BertStudy(TaskStudy[BertArm]):
                 hashes[f"texts of {name}"] = fingerprint({"train": Split(tuple(read))})
         return hashes
 
+    def weight_hashes(self) -> dict[str, str]:
+        """Those of the shipped weights, and of the checkpoint that every arm starts from."""
+        return super().weight_hashes() | self.encoder.weight_hashes()
+
     def answer(self, arm: BertArm, shown: LabelledTexts, seed: int) -> tuple[Sequence[int], Curves]:
         """Train ``arm`` and classify the test set.
 

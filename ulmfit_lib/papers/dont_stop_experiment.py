@@ -211,6 +211,10 @@ class DontStopStudy(TaskStudy[DontStopArm]):
         kinds = {kind: fingerprint({kind: Split(tuple(t))}) for kind, t in self.texts.items()}
         return super().data_hashes() | kinds
 
+    def weight_hashes(self) -> dict[str, str]:
+        """Those of the shipped weights, and of the checkpoint that every arm starts from."""
+        return super().weight_hashes() | self.encoder.weight_hashes()
+
     def run(self, arm: DontStopArm, seed: int) -> CellResult:
         """As every study, with macro-F1, the losses before the labels, and the domain's overlap.
 

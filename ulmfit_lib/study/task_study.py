@@ -138,6 +138,10 @@ class TaskStudy(ABC, Generic[Arm]):
         """Fingerprint of the task, by its name; with those of every other corpus that arms read."""
         return {self.task.name: self.task.fingerprint}
 
+    def weight_hashes(self) -> dict[str, str]:
+        """SHA-256 of the shipped weights by name, and of any others that arms start from."""
+        return {name: actual for name, (actual, _) in weight_hashes().items()}
+
     def touched(self, arm: Arm) -> tuple[Touched, ...]:
         """What each stage of ``arm`` is shown; the evaluation alone sees the test split."""
         return (*self.stages(arm), Touched(EVALUATION, "test", True, True))
@@ -291,7 +295,7 @@ def _experiment(paper: str, task_name: str, scale: Scale, study: TaskStudy[Any])
         gold=study.test.labels,
         label_names=study.task.label_names,
         data_hashes=study.data_hashes(),
-        weight_hashes={name: actual for name, (actual, _) in weight_hashes().items()},
+        weight_hashes=study.weight_hashes(),
     )
 
 
