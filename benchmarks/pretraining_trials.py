@@ -49,7 +49,7 @@ from ulmfit_lib.training.pretraining import PretrainConfig, pretrain
 LENGTH, CLASSES = 128, 6  # tokens of an encoder's sequence; classes of the fine-tuned classifier
 PER_CLASS, SEEDS, TEST = 50, 5, 1000  # labels of each class, draws of them, test texts at most
 SHIPPED = 8192  # token types of the shipped vocabulary
-COLUMNS = "{:>28}{:>8}{:>10}{:>8}{:>8}{:>13}{:>8}"
+COLUMNS = "{:>24}{:>8}{:>10}{:>8}{:>8}{:>13}{:>8}"
 HEADER = COLUMNS.format("trial", "params", "tokens/s", "loss", "a word", "probe", "docs/s")
 
 States = Callable[[Tensor], Tensor]  # ids (B, T) to hidden states (B, T, H)
