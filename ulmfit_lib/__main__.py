@@ -378,8 +378,9 @@ def run(
     out: Annotated[Path, typer.Option(help="Folder of the record.")] = Path("runs-local"),
     workers: Annotated[int, typer.Option(help="Processes that share the seeds.")] = 1,
     checkpoint: Annotated[
-        str, typer.Option(help="Where bert or dont_stop starts: a name on the hub, or a folder.")
-    ] = "",
+        str | None,
+        typer.Option(help="Where bert or dont_stop starts: a name on the hub, or a folder."),
+    ] = None,
 ) -> None:
     """Run a paper's experiment at the scale of ULMFIT_SCALE and write its record to OUT."""
     from ulmfit_lib.papers import experiments

@@ -104,8 +104,13 @@ def test_the_shipped_encoder_is_the_default():
 
 
 def test_what_is_no_such_checkpoint_is_refused(tmp_path):
-    with pytest.raises(FileNotFoundError, match="is no checkpoint here"):
-        load_pretrained_encoder(tmp_path / "nothing")
+    for name in ("", tmp_path / "nothing"):
+        with pytest.raises(FileNotFoundError, match="is no checkpoint here"):
+            load_pretrained_encoder(name)
+    for found in ("{}", '{"model_type": "gpt2"}'):
+        (tmp_path / "config.json").write_text(found)
+        with pytest.raises(ValueError, match="is no masked language model"):
+            load_pretrained_encoder(tmp_path)
     other = GPT2Model(GPT2Config(vocab_size=10, n_embd=8, n_layer=1, n_head=1))
     with pytest.raises(TypeError, match="layers of GPT2Model are not known"):
         EncoderClassifier(other, 2)

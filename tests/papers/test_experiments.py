@@ -38,6 +38,11 @@ def test_an_experiment_that_takes_no_checkpoint_says_which_do() -> None:
         experiments.find("fitlam", "x")
 
 
+def test_an_empty_checkpoint_is_not_the_shipped_one(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="name='' is no checkpoint"):
+        experiments.find("bert", "")("pydocs-roles", tmp_path, 1)
+
+
 @pytest.mark.parametrize("paper", list(experiments.ENCODER_STUDIES))
 def test_a_record_names_the_checkpoint_that_its_arms_start_from(
     paper: str, checkpoint: Path, task: Corpus, monkeypatch: pytest.MonkeyPatch

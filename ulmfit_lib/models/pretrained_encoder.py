@@ -87,7 +87,8 @@ def load_pretrained_encoder(name: str | Path = SHIPPED_ENCODER) -> PretrainedEnc
     Raises:
         FileNotFoundError: there is no such checkpoint, here or on the hub.
         TypeError: it has no fast tokenizer.
-        ValueError: its tokenizer has no mask or padding token.
+        ValueError: it is no masked language model, or its tokenizer has no mask or
+            padding token.
     """
     if Path(name) == SHIPPED_ENCODER:
         return PretrainedEncoder(load_encoder(), load_tokenizer(), BOOK_TOKENS)
@@ -98,6 +99,11 @@ def load_pretrained_encoder(name: str | Path = SHIPPED_ENCODER) -> PretrainedEnc
         raise FileNotFoundError(
             f"name={str(name)!r} is no checkpoint here and none that the hub gave: check the "
             "name, or the network, or give a folder written by save_pretrained"
+        ) from error
+    except ValueError as error:
+        raise ValueError(
+            f"name={str(name)!r} is no masked language model that transformers can load: give "
+            f"one of BERT's, RoBERTa's or DistilBERT's kind ({str(error).partition(chr(10))[0]})"
         ) from error
     return PretrainedEncoder(
         model.eval(),

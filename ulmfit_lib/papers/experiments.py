@@ -37,8 +37,6 @@ STUDIES: Mapping[str, BuildStudy] = {
     "recadam": recadam_experiment.study,
     "transfer": transfer_experiment.study,
 }
-
-
 ENCODER_STUDIES: Mapping[str, BuildEncoderStudy] = {
     "bert": bert_experiment.study,
     "dont_stop": dont_stop_experiment.study,
@@ -61,7 +59,7 @@ class FromCheckpoint:
         return self.build(task_name, scale, self.checkpoint)
 
 
-def find(paper: str, checkpoint: str = "") -> Runner:
+def find(paper: str, checkpoint: str | None = None) -> Runner:
     """The experiment of ``paper``.
 
     Args:
@@ -75,7 +73,7 @@ def find(paper: str, checkpoint: str = "") -> Runner:
     """
     if paper not in STUDIES:
         raise ValueError(f"paper={paper!r} has no recorded experiment: one of {sorted(STUDIES)}")
-    if not checkpoint:
+    if checkpoint is None:
         return partial(record_study, paper, STUDIES[paper])
     if paper not in ENCODER_STUDIES:
         raise ValueError(
