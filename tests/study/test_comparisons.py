@@ -10,12 +10,13 @@ from ulmfit_lib.study.comparisons import (
     arm_contrast,
     arm_difference,
     arm_summary,
+    mean_effect,
     record_noise_floor,
     rise_after_best,
     rise_difference,
 )
 from ulmfit_lib.study.records import RecordError
-from ulmfit_lib.study.statistics import noise_floor, paired_difference, t_interval
+from ulmfit_lib.study.statistics import Summary, noise_floor, paired_difference, t_interval
 
 
 def test_predictions_give_a_bootstrap_over_seeds_and_examples():
@@ -89,3 +90,10 @@ def test_rises_are_paired_by_seed():
     assert found.n == 5
     with pytest.raises(RecordError, match=r"'u' kept no curve 'loss': \['valid_error'\]"):
         rise_difference(sample, "u", "flat", "loss")
+
+
+def test_a_mean_effect_counts_every_task_alike():
+    effects = [Summary(mean, 9, mean - 9, mean + 9, 5) for mean in (1.0, 2.0, 6.0)]
+    assert mean_effect(effects) == t_interval([1, 2, 6])
+    with pytest.raises(ValueError):
+        mean_effect([])

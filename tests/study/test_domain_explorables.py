@@ -8,12 +8,14 @@ import pytest
 
 from ulmfit_lib.study.domain_explorables import (
     Gain,
+    effects_explorer,
     gain_explorer,
     neighbour_explorer,
     overlap_explorer,
     rank_correlation,
     reading_explorer,
 )
+from ulmfit_lib.study.statistics import Summary
 from ulmfit_lib.text.neighbours import Pool
 
 MATRIX = np.array([[1.0, 0.4, 0.2], [0.4, 1.0, 0.3], [0.2, 0.3, 1.0]])
@@ -117,6 +119,29 @@ def test_gain_against_overlap_has_its_rank_correlation():
     assert "+1.00 (no interval: n = 3) over 3" in figure.parts((1,))["image.alt"]
     with pytest.raises(ValueError, match="2 points"):
         gain_explorer({"theirs": falling[:2], "ours": rising}, units)
+
+
+def test_effects_stand_task_by_task_with_their_mean():
+    def effect(mean):
+        return Summary(mean, 0.5, mean - 1, mean + 1, 5)
+
+    fell = {"films": effect(-3), "news": effect(-1)}
+    effects = {
+        "papers": {"loss (nats)": fell, "score (points)": {"films": effect(4), "news": effect(0)}},
+        "code": {"loss (nats)": fell, "score (points)": {"films": effect(1), "news": effect(1)}},
+    }
+    figure = effects_explorer(effects)
+    read = figure.parts((0,))
+    assert read["readout.text"].startswith(
+        "papers, mean of 2 tasks: loss (nats) \N{MINUS SIGN}2.00 ["
+    )
+    assert "; score (points) +2.00 [" in read["readout.text"]
+    assert "films 4.00 [3.00, 5.00]; news 0.00" in read["image.alt"]
+    assert read["table.html"].count("<tr>") == 1 + 3
+    assert "<td>+4.00 [+3.00, +5.00]</td>" in read["table.html"]
+    assert read["image.src"] != figure.parts((1,))["image.src"]
+    with pytest.raises(ValueError, match="two or more"):
+        effects_explorer({"papers": effects["papers"]})
 
 
 def test_a_rank_correlation_has_an_interval_that_is_wide_for_few_points():

@@ -87,6 +87,23 @@ def arm_contrast(
     return t_interval(np.array(signs) @ values)
 
 
+def mean_effect(effects: Sequence[Summary]) -> Summary:
+    """Mean of one effect over several tasks, with Student's interval over the tasks.
+
+    Every task counts alike, however well its own effect is known. The interval
+    asks what to expect on another task of such a kind, and takes the tasks as
+    drawn on their own: two of one domain are less than two. Introduced in the
+    chapter *Don't stop pre-training*.
+
+    Args:
+        effects: of each task, one or more.
+
+    Raises:
+        ValueError: no effect, or one that is not finite.
+    """
+    return t_interval([effect.mean for effect in effects])
+
+
 def rise_difference(record: RunRecord, first: str, second: str, curve: str) -> Summary:
     """How much more the curve of ``first`` rises after its best epochs than that of ``second``.
 

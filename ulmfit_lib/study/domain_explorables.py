@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from scipy.stats import norm, spearmanr
 
 from ulmfit_lib.study import plots
+from ulmfit_lib.study.comparisons import mean_effect
 from ulmfit_lib.study.interactive import Chart, Control, Curves, Frame, Frames, Line, State, Table
 from ulmfit_lib.study.statistics import Summary
 from ulmfit_lib.text.neighbours import Pool, nearest
@@ -161,6 +162,37 @@ def gain_explorer(views: Mapping[str, Sequence[Gain]], units: Mapping[str, str])
         return _gain_frame(name, views[name], units[name])
 
     return Frames("Does overlap predict gain?", (Control("view", tuple(views), kind="menu"),), draw)
+
+
+def effects_explorer(effects: Mapping[str, Mapping[str, Mapping[str, Summary]]]) -> Frames:
+    """What each kind of reading changed, task by task and in the mean: a panel for each outcome.
+
+    A panel has one range of values, whatever is chosen, and a line at zero.
+    Introduced in the chapter *Don't stop pre-training*.
+
+    Args:
+        effects: what is read, to an outcome with its unit, to the change of it
+            on each task, in that unit; the same outcomes whatever is read.
+
+    Raises:
+        ValueError: fewer than two kinds of reading.
+    """
+    whole: dict[str, dict[str, dict[str, Summary]]] = {
+        read: {outcome: _with_mean(tasks) for outcome, tasks in outcomes.items()}
+        for read, outcomes in effects.items()
+    }
+    ranges = {
+        outcome: _range([s for found in whole.values() for s in found[outcome].values()])
+        for outcome in next(iter(whole.values()), {})
+    }
+
+    def draw(state: State) -> Frame:
+        """The panels of what is read."""
+        read = list(whole)[state[0]]
+        return _effects_frame(read, whole[read], ranges)
+
+    control = Control("the encoder has read", tuple(effects), kind="menu")
+    return Frames("What reading changes, task by task", (control,), draw)
 
 
 def rank_correlation(points: Sequence[Gain], level: float = 0.95) -> Summary:
@@ -335,6 +367,48 @@ def _gain_frame(name: str, points: Sequence[Gain], unit: str) -> Frame:
     table = Table(("where", "words in common, %", unit, "95 % interval"), rows)
     alt = f"{unit} against the share of words in common. {told}. {readout}"
     return Frame(_drawn(axes), alt, readout, table)
+
+
+def _with_mean(tasks: Mapping[str, Summary]) -> dict[str, Summary]:
+    return {**tasks, f"mean of {len(tasks)} tasks": mean_effect(list(tasks.values()))}
+
+
+def _range(summaries: Sequence[Summary]) -> tuple[float, float]:
+    """From the lowest end of an interval to the highest, with zero, and some room."""
+    ends = [0.0, *(x for s in summaries for x in (s.mean, s.low, s.high))]
+    low, high = float(np.nanmin(ends)), float(np.nanmax(ends))
+    room = 0.05 * (high - low)
+    return low - room, high + room
+
+
+def _effects_frame(
+    read: str,
+    outcomes: Mapping[str, Mapping[str, Summary]],
+    ranges: Mapping[str, tuple[float, float]],
+) -> Frame:
+    figure, (panels,) = plots.plt.subplots(
+        1, len(outcomes), figsize=plots.SIZES["wide"], layout="constrained", squeeze=False
+    )
+    for axes, (outcome, found) in zip(panels, outcomes.items(), strict=True):
+        plots.interval_bars(found, axes, label=outcome, percent=False)
+        axes.axvline(0, color=plots.PALETTE["red"], lw=1)
+        axes.axhline(len(found) - 1.5, color=plots.PALETTE["grey"], lw=1)
+        axes.set_xlim(ranges[outcome])
+    for axes in panels[1:]:
+        axes.set_yticklabels([])
+    rows = tuple(
+        (
+            task,
+            *(found[task].text(percent=False, digits=2, sign=True) for found in outcomes.values()),
+        )
+        for task in next(iter(outcomes.values()))
+    )
+    *_, mean = rows
+    told = "; ".join(f"{outcome} {text}" for outcome, text in zip(outcomes, mean[1:], strict=True))
+    whole = (f"{o}: {plots.describe(s, percent=False, digits=2)}" for o, s in outcomes.items())
+    alt = f"Changes with 95 % intervals. {'. '.join(whole)}."
+    drawn = plots.picture(figure, alt).svg
+    return Frame(drawn, alt, f"{read}, {mean[0]}: {told}.", Table(("task", *outcomes), rows))
 
 
 def _ends(point: Gain) -> str:
