@@ -362,7 +362,8 @@ def incomplete_packages(packages: Path) -> list[str]:
     broken = []
     for metadata in sorted(packages.glob("*.dist-info")):
         record = metadata / "RECORD"
-        if not (record.is_file() and all(_is_whole(packages, row) for row in _rows(record))):
+        rows = _rows(record) if record.is_file() else []
+        if not (rows and all(_is_whole(packages, row) for row in rows)):
             name, version = metadata.name.removesuffix(".dist-info").rsplit("-", 1)
             broken.append(f"{name}=={version}")
     return broken
@@ -374,7 +375,9 @@ def _rows(record: Path) -> list[list[str]]:
 
 
 def _is_whole(packages: Path, row: list[str]) -> bool:
-    name, size = row[0], row[2]
+    if len(row) != 3 or not (row[2].isdecimal() or not row[2]):
+        return False  # the list itself was cut
+    name, _, size = row
     if name.endswith(".pyc"):
         return True  # Python writes these anew as it likes
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import html
 import re
 from pathlib import Path
 
@@ -82,14 +83,15 @@ def test_marks_by_hand_are_taken_over(course: Path) -> None:
     table = course / "out" / "marks.csv"
     text = table.read_text(encoding="utf-8")
     assert "ann,question_why,," in text and "'=dee,question_why,," in text
-    text = text.replace("ann,question_why,,", "ann,question_why,0.5,half a reason")
+    text = text.replace("ann,question_why,,", "ann,question_why,0.5,- half a reason")
     table.write_text(text.replace("'=dee,question_why,,", "'=dee,question_why,1,"), "utf-8")
     for _ in range(2):
         grade("small", course / "in", course / "out", 2, str)
         book = {row["student"]: row["total"] for row in rows(course / "out" / "gradebook.csv")}
         assert (book["ann"], book["'=dee"], book["bob"]) == ("5.5", "6", "0")
     page = (course / "out" / "feedback" / "ann.html").read_text(encoding="utf-8")
-    assert "half a reason" in page and "0.5 of 1" in page and "5.5 of 6" in page
+    assert "- half a reason" in page and "'- half" not in html.unescape(page)
+    assert "0.5 of 1" in page and "5.5 of 6" in page
 
 
 @pytest.mark.parametrize("row", ["ann,why,1,", "ann,question_why,2,", "ann,question_why,x,"])

@@ -24,6 +24,7 @@ from ulmfit_lib.assignments.source import (
     is_question,
     is_test,
     marks,
+    parse,
     read_assignment,
     read_notebook,
 )
@@ -214,3 +215,17 @@ def test_the_solution_runs_as_a_notebook(name: str) -> None:
     for number, c in enumerate(solution(read_notebook(find_source(name)))["cells"]):
         if c["cell_type"] == "code":
             exec(compile(cell_text(c), f"{name}, cell {number}", "exec"), names)
+
+
+@pytest.mark.parametrize("code", ['s = (\n    "a %s"\n    % n\n)', "ok = (\n    a\n    != b\n)"])
+def test_a_line_of_python_may_begin_like_one_of_ipython(code: str) -> None:
+    assert ast.unparse(parse(code)) == ast.unparse(ast.parse(code))
+
+
+def test_text_in_quotes_is_left_as_it_is() -> None:
+    (found,) = parse('"""\n% of all\n!\n"""').body
+    assert isinstance(found, ast.Expr) and ast.literal_eval(found.value) == "\n% of all\n!\n"
+
+
+def test_lines_of_ipython_are_left_out() -> None:
+    assert len(parse("%matplotlib inline\n!ls\nx = 1").body) == 3

@@ -55,6 +55,8 @@ def test_a_record_names_the_checkpoint_that_its_arms_start_from(
     monkeypatch.setattr(module, "domain_texts", lambda _: texts)
     build = experiments.find(paper, str(checkpoint)).args[1]  # type: ignore[attr-defined]
     shipped = experiments.STUDIES[paper]("pydocs-roles", Scale.SMOKE).weight_hashes()
-    ours = build("pydocs-roles", Scale.SMOKE).weight_hashes()
+    started = build("pydocs-roles", Scale.SMOKE)
+    assert started.checkpoint == checkpoint.name
+    ours = started.weight_hashes()
     assert ours == shipped | load_pretrained_encoder(checkpoint).weight_hashes()
     assert set(ours) - set(shipped) == {checkpoint.name}

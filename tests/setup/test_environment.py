@@ -99,6 +99,15 @@ def test_a_cut_off_file_is_mended(small: Environment) -> None:
     assert module_file(small, "words.py").read_text() == "import tensors\n"
 
 
+@pytest.mark.parametrize("kept", [0, -9])
+def test_a_cut_off_list_of_files_is_noticed(small: Environment, kept: int) -> None:
+    (record,) = small.packages.glob("words-*.dist-info/RECORD")
+    whole = record.read_text()
+    record.write_text(whole.rstrip()[:kept])
+    assert subject.incomplete_packages(small.packages) == ["words==0.3"]
+    record.write_text(whole)
+
+
 def test_a_failed_download_says_what_to_do_and_leaves_no_stamp(small: Environment) -> None:
     before = small.requirements.read_text()
     small.requirements.write_text(before + "not-in-the-folder==1.0\n")

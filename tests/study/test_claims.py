@@ -78,6 +78,8 @@ def test_no_effect_is_too_small_to_tell_unless_an_effect_worth_having_is_ruled_o
     found = verdict(tmp_path, difference(("high", "same"), worthwhile=0.1))
     assert found.verdict is Verdict.NOT_REPRODUCED
     assert found.reason == "the interval leaves out an effect of 10 points or more"
+    found = verdict(tmp_path, difference(("high", "low"), worthwhile=0.9))  # seen, but too small
+    assert found.verdict is Verdict.NOT_REPRODUCED
 
 
 def test_all_pairs_must_hold_and_the_one_that_decides_is_named(tmp_path):

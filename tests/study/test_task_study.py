@@ -123,6 +123,18 @@ def test_an_arm_may_get_fewer_seeds(tmp_path: Path) -> None:
     assert {arm: list(record.cells(arm)) for arm in record.arms} == {"zero": [0], "one": [0, 1]}
 
 
+def from_elsewhere(task_name: str, scale: Scale) -> Guesses:
+    study = guesses(task_name, scale)
+    study.checkpoint = "hub/model-1.5"
+    return study
+
+
+def test_a_checkpoint_is_in_the_name_of_its_record(tmp_path: Path) -> None:
+    record = record_study("guess", from_elsewhere, "toy", tmp_path, report=lambda _: None)
+    assert record.experiment == "guess-toy-smoke-from-hub-model-1.5"
+    assert (tmp_path / f"{record.experiment}.json").is_file()
+
+
 def test_the_books_own_task_needs_no_name_in_the_record(tmp_path: Path) -> None:
     record = record_study("guess", guesses, folder=tmp_path, report=lambda _: None)
     assert record.experiment == "guess-smoke" and record.config["task"] == task_study.DEFAULT_TASK

@@ -255,6 +255,7 @@ def test_only_the_surest_right_answers_are_asked_about():
     classes, says = [0, 1, 1, 0, 1], [0, 1, 0, 0, 1]
     assert rightly_classified([[1]] * 5, classes, says, sure, 1.0) == [0, 1, 3, 4]
     assert rightly_classified([[1]] * 5, classes, says, sure, 0.5) == [0, 4]
+    assert rightly_classified([[1]] * 5, classes, says, sure, 0.01) == [0]
 
 
 def test_bad_input_is_refused():

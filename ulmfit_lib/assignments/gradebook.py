@@ -141,7 +141,7 @@ def read_marks(path: Path, assignment: Assignment) -> dict[tuple[str, str], Mark
                     + ", ".join(f"{q} (0 to {p:g})" for q, p in possible.items())
                 )
             student = _plain(row.get("student") or "")
-            marks[student, question] = Mark(points, row.get("comment") or "")
+            marks[student, question] = Mark(points, _plain(row.get("comment") or ""))
     return marks
 
 

@@ -185,9 +185,12 @@ def parse(code: str) -> ast.Module:
     Raises:
         SyntaxError: it is no Python.
     """
-    lines = [re.sub(r"^(\s*)[%!].*", r"\1pass", line) for line in code.split("\n")]
     with _ONE_TREE_AT_A_TIME:
-        return ast.parse("\n".join(lines))
+        try:
+            return ast.parse(code)  # as it stands: a line of Python may begin with % or !=
+        except SyntaxError:
+            lines = [re.sub(r"^(\s*)[%!].*", r"\1pass", line) for line in code.split("\n")]
+            return ast.parse("\n".join(lines))
 
 
 def _is_cell(cell: Any) -> bool:

@@ -281,10 +281,6 @@ def average_probabilities(forward: Tensor, backward: Tensor) -> Tensor:
     return (forward + backward) / 2
 
 
-def _logits(output: Tensor | ClassifierOutput) -> Tensor:
-    return output.logits if isinstance(output, ClassifierOutput) else output
-
-
 def _document_lengths(ids: Tensor, pad_id: int) -> Tensor:
     """Tokens (B,) of each row of a batch that is padded after the text, or ValueError."""
     if ids.dim() != 2 or ids.numel() == 0:

@@ -354,6 +354,7 @@ class BertStudy(TaskStudy[BertArm]):
         }
         super().__init__(task, size, kept, {"base": self.base, "reading": reading})
         self.encoder, self.others, self.reading = encoder, others, reading
+        self.checkpoint = encoder.name
         self.test_documents = encoder.encode(self.test.texts)
         self.held_out = encoder.encode(labelled(task, "valid", size.held_out).texts)
 

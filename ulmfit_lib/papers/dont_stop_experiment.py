@@ -192,7 +192,7 @@ class DontStopStudy(TaskStudy[DontStopArm]):
         )
         settings = {"adaptation": self.adaptation, "tuning": self.tuning}
         super().__init__(task, size, arms(size), settings)
-        self.encoder = encoder
+        self.encoder, self.checkpoint = encoder, encoder.name
         self.test_documents = encoder.encode(self.test.texts)
         own = (*task.splits["train"].texts, *_unsupervised(task))
         held_back = _held_back(task)

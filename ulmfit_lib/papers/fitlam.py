@@ -121,9 +121,10 @@ def lm_plan(n_groups: int, config: LMTuning) -> Plan:
     """Gradual unfreezing of the language model, then warm-up reverse annealing.
 
     One more group opens per epoch, from the top, each epoch annealed by a
-    cosine; the last stage has every group open and raises the rate during its
-    first epoch. Source: FitLaM v1, "Target task LM fine-tuning". Introduced in
-    the chapter *FitLaM*.
+    cosine; the last stage has every group open and lets the rate rise for
+    ``1 / (its epochs + 1)`` of its steps, so that some are left to fall.
+    Source: FitLaM v1, "Target task LM fine-tuning". Introduced in the chapter
+    *FitLaM*.
 
     Args:
         n_groups: layer groups of the language model.

@@ -156,12 +156,12 @@ class FitlamStudy(TaskStudy[Arm]):
 
     def stages(self, arm: Arm) -> tuple[Touched, ...]:
         """What each training stage of ``arm`` is shown."""
-        tuned = arm.start == "pretrained+lm"
-        return (
-            *([Touched("LM fine-tuning", "train", True, False)] if tuned else []),
-            Touched("classifier", "train", True, True),
-            Touched("choice of learning rates", "valid", True, True),
-        )
+        stages = [Touched("classifier", "train", True, True)]
+        if arm.start == "pretrained+lm":
+            stages.insert(0, Touched("LM fine-tuning", "train", True, False))
+        if arm.start != "tfidf":
+            stages.append(Touched("choice of learning rates", "valid", True, True))
+        return tuple(stages)
 
     def encoder(self, start: str, direction: str, seed: int) -> AWDLSTM:
         """Where a classifier starts.

@@ -296,11 +296,11 @@ def _judge_effect(what: str, summary: Summary, rule: Effect) -> Comparison:
     worth = _points_of(rule.worthwhile, rule.metric)
     if summary.n < MIN_SEEDS:
         return found(Verdict.TOO_SMALL, _too_few(summary.n))
-    if summary.low > 0:
-        return found(Verdict.REPRODUCED, "the interval lies above 0")
     if summary.high <= rule.worthwhile:
         bound = f"leaves out an effect of {worth} or more" if rule.worthwhile else "lies below 0"
         return found(Verdict.NOT_REPRODUCED, f"the interval {bound}")
+    if summary.low > 0:
+        return found(Verdict.REPRODUCED, "the interval lies above 0")
     return found(Verdict.TOO_SMALL, "the interval holds 0")
 
 

@@ -7,6 +7,7 @@ set. Introduced in the chapter *FitLaM*.
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -92,6 +93,7 @@ class TaskStudy(ABC, Generic[Arm]):
 
     reads_pairs: ClassVar[bool] = False  # whether its arms take pairs of texts, too
     rare_classes: ClassVar[bool] = False  # whether a class may have fewer labels than an arm asks
+    checkpoint = ""  # name of one that is not shipped, where arms start from it
 
     def __init__(
         self, task: Corpus, size: StudySizes, arms: Mapping[str, Arm], settings: Mapping[str, Any]
@@ -262,6 +264,8 @@ def record_study(
 ) -> RunRecord:
     """Run every arm with every seed at the dial's scale; write ``folder/PAPER-SCALE.json``.
 
+    A study from another checkpoint has that in its record's name, too.
+
     Interrupted, it goes on where it stopped. Introduced in the chapter
     *FitLaM*.
 
@@ -281,6 +285,8 @@ def record_study(
 
 def _experiment(paper: str, task_name: str, scale: Scale, study: TaskStudy[Any]) -> Experiment:
     suffix = scale.value if task_name == DEFAULT_TASK else f"{task_name}-{scale.value}"
+    if study.checkpoint:
+        suffix += "-from-" + re.sub(r"[^\w.]+", "-", study.checkpoint)
     settings = {"sizes": study.size, **study.settings}
     return Experiment(
         paper=paper,

@@ -332,7 +332,7 @@ def rightly_classified(
         raise ValueError(f"share={share} must lie in (0, 1]")
     right = [i for i, (y, z) in enumerate(zip(classes, model_says, strict=True)) if y == z]
     best = sorted(right, key=lambda i: -float(sure[i]))
-    return sorted(best[: round(share * len(best))])
+    return sorted(best[: max(1, round(share * len(best)))])
 
 
 def _check_same_number(texts: Texts, classes: Sequence[int]) -> None:
