@@ -1,4 +1,4 @@
-"""Figures that move, of the chapter on domains: overlap, neighbours, losses, and gain by overlap.
+"""Figures that move, of the chapter on domains: overlap, neighbours, losses, gains, effects.
 
 Introduced in the chapter *Don't stop pre-training*.
 """
@@ -394,6 +394,7 @@ def _effects_frame(
         axes.axvline(0, color=plots.PALETTE["red"], lw=1)
         axes.axhline(len(found) - 1.5, color=plots.PALETTE["grey"], lw=1)
         axes.set_xlim(ranges[outcome])
+        axes.locator_params(axis="x", nbins=5)
     for axes in panels[1:]:
         axes.set_yticklabels([])
     rows = tuple(
