@@ -125,6 +125,11 @@ def test_a_tokenizer_without_a_mask_is_refused(checkpoint):
         special_tokens(tokenizer)
 
 
+def test_a_checkpoint_in_the_working_folder_has_a_name(checkpoint, monkeypatch):
+    monkeypatch.chdir(checkpoint)
+    assert load_pretrained_encoder(".").name == checkpoint.name
+
+
 def test_a_checkpoint_is_known_by_its_weights(checkpoint):
     first, again = (load_pretrained_encoder(checkpoint).weight_hashes() for _ in range(2))
     assert first == again and list(first) == [checkpoint.name]

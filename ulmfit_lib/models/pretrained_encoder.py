@@ -110,7 +110,7 @@ def load_pretrained_encoder(name: str | Path = SHIPPED_ENCODER) -> PretrainedEnc
         _fast(tokenizer),
         special_tokens(tokenizer),
         tokenizer.mask_token,
-        Path(name).name if Path(name).is_dir() else str(name),
+        Path(name).resolve().name if Path(name).is_dir() else str(name),
     )
 
 
