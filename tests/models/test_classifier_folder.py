@@ -138,6 +138,18 @@ def test_nothing_is_overwritten_unasked(tmp_path: Path, folder: Path) -> None:
         check_target(tmp_path / "thesis" / "thesis.tex")
 
 
+def test_a_target_that_cannot_be_made_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "notes.txt").write_text("a file, no folder")
+    with pytest.raises(ClassifierFolderError, match="nothing may be written in .*notes.txt"):
+        check_target(tmp_path / "notes.txt" / "classifier")
+    check_target(tmp_path / "new" / "classifier")
+    monkeypatch.setattr(classifier_folder.os, "access", lambda path, mode: False)
+    with pytest.raises(ClassifierFolderError, match="nothing may be written"):
+        check_target(tmp_path / "new" / "classifier")
+
+
 def test_a_failed_write_leaves_the_old_folder(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

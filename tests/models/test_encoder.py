@@ -161,6 +161,12 @@ def test_heads_must_share_the_width():
         EncoderConfig(hidden_size=10)
 
 
+@pytest.mark.parametrize("wrong", [{"n_layers": 0}, {"vocab_size": -1}, {"dropout": 1.0}])
+def test_sizes_out_of_range_are_named(wrong):
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        EncoderConfig(**wrong)
+
+
 def test_the_shipped_encoder_has_the_loss_that_its_card_says():
     card, tokenizer = encoder_card(), load_tokenizer()
     held = read_held_out(Path(__file__).with_name("sample.txt"), tokenizer)

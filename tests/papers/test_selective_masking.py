@@ -93,6 +93,13 @@ def test_the_control_and_the_lexicon_keep_the_budget(labeller, encoder, document
         assert hidden <= telling or telling & set(ids) <= hidden  # others only when these are out
 
 
+def test_a_choice_of_other_texts_is_refused(encoder, documents):
+    with pytest.raises(ValueError, match="text 0 has .* tokens and .* labels"):
+        random_choice(documents, [[True] * (len(ids) + 1) for ids in documents], encoder)
+    with pytest.raises(ValueError, match="shorter"):
+        random_choice(documents, [[True] * len(documents[0])], encoder)
+
+
 def test_what_is_cut_off_is_never_chosen(encoder, documents):
     everything = [[True] * len(ids) for ids in documents]
     control = random_choice(documents, everything, encoder, max_length=5)

@@ -144,6 +144,12 @@ def test_a_recipe_does_not_differ_from_itself() -> None:
     assert (row.setting, row.second, row.source) == ("directions", ("forward",), "")
 
 
+@pytest.mark.parametrize("directions", [(), ("forward", "backwards")])
+def test_a_recipe_names_its_models(directions: tuple[str, ...]) -> None:
+    with pytest.raises(ValueError, match="directions?="):
+        ulmfit.Recipe(directions=directions)
+
+
 @pytest.mark.parametrize("recipe", [PAPER, RELEASED_SCRIPTS])
 def test_both_recipes_can_be_run(recipe: ulmfit.Recipe) -> None:
     texts, labels = documents()

@@ -187,7 +187,11 @@ def test_the_recipe_follows_the_size_of_the_data() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"valid_share": 1.0}, {"updates": 0}, {"lm_epochs": 0}, {"max_tokens": 0}]
+    "wrong",
+    [
+        *({"valid_share": 1.0}, {"updates": 0}, {"lm_epochs": 0}, {"max_tokens": 0}),
+        *({"thaw_updates": 0}, {"lr_max": 0.0}, {"drop_mult": -1.0}, {"max_batch_tokens": -5}),
+    ],
 )
 def test_settings_out_of_range_are_named(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):

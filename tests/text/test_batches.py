@@ -9,7 +9,7 @@ import torch
 from fastai.data.core import DataLoaders
 from fastai.distributed import DistributedDL
 from fastai.learner import Learner
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
@@ -22,7 +22,7 @@ from ulmfit_lib.text.batches import (
     pad_batch,
     reverse_batch,
     reverse_document,
-    shuffled_order,
+    shuffled_batches,
     truncate_last,
 )
 from ulmfit_lib.text.tokenizer import BOS_ID, PAD_ID
@@ -200,15 +200,17 @@ def test_limits_below_one_are_refused(name: str) -> None:
 def test_an_epoch_is_a_permutation_and_a_pure_function(
     lengths: list[int], config: BatchConfig, epoch: int
 ) -> None:
-    order = shuffled_order(lengths, config, epoch)
-    assert sorted(order) == list(range(len(lengths)))
-    assert order == shuffled_order(lengths, config, epoch)
+    assume(len(lengths) != 1)
+    batches = shuffled_batches(lengths, config, epoch)
+    assert sorted(flat(batches)) == list(range(len(lengths)))
+    assert all(len(batch) > 1 for batch in batches)
+    assert batches == shuffled_batches(lengths, config, epoch)
 
 
 def test_epochs_and_seeds_differ() -> None:
     lengths = [5] * 200
     orders = [
-        shuffled_order(lengths, BatchConfig(8, seed=seed), epoch)
+        flat(shuffled_batches(lengths, BatchConfig(8, seed=seed), epoch))
         for seed in (0, 1)
         for epoch in (0, 1)
     ]
@@ -226,11 +228,11 @@ def test_the_global_generators_play_no_part() -> None:
     assert [ids.tolist() for (ids,) in loader] == first
 
 
-def test_bucketing_saves_most_of_the_padding() -> None:
+@pytest.mark.parametrize("budget", [None, 5_000])
+def test_bucketing_saves_most_of_the_padding(budget: int | None) -> None:
     lengths = (torch.rand(2_000, generator=torch.Generator().manual_seed(0)) ** 3 * 500).int() + 1
-    config = BatchConfig(batch_size=20, pool_batches=50)
-    order = shuffled_order(lengths.tolist(), config, 0)
-    batches = cut_batches(order, lengths.tolist(), config)
+    config = BatchConfig(batch_size=20, max_tokens=budget, pool_batches=50)
+    batches = shuffled_batches(lengths.tolist(), config, 0)
     padded = sum(len(b) * max(lengths[i].item() for i in b) for b in batches)
     random_padded = sum(20 * int(chunk.max()) for chunk in lengths.split(20))
     real = int(lengths.sum())
@@ -240,7 +242,7 @@ def test_bucketing_saves_most_of_the_padding() -> None:
 def test_document_and_batch_order_are_both_shuffled() -> None:
     lengths = list(range(1, 401))
     config = BatchConfig(batch_size=4, pool_batches=10)
-    batches = cut_batches(shuffled_order(lengths, config, 0), lengths, config)
+    batches = shuffled_batches(lengths, config, 0)
     longest = [max(lengths[i] for i in b) for b in batches]
     steps_down = sum(a > b for a, b in zip(longest, longest[1:], strict=False))
     assert 30 < steps_down < 70  # 99 in a sorted epoch; about half of 99 in a shuffled one

@@ -112,6 +112,11 @@ def test_the_backward_model_reads_reversed_documents(classifier):
     assert [row[1:] for row in seen.batches[0]] == [[8, 7, 6, 5]] * 4
 
 
+def test_a_mistyped_direction_does_not_read_forward(classifier):
+    with pytest.raises(ValueError, match="direction='backwards' must be one of"):
+        class_probabilities(classifier, DOCUMENTS, "backwards")
+
+
 def test_probabilities_come_in_the_order_of_the_documents(classifier):
     together = class_probabilities(classifier, DOCUMENTS, batches=BatchConfig(5, max_tokens=40))
     alone = torch.cat([class_probabilities(classifier, [d]) for d in DOCUMENTS])

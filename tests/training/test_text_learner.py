@@ -54,6 +54,11 @@ def test_fastais_recipe_learns(direction: str) -> None:
     assert learn.predict("z bad show, long and sad")[0] == "neg"
 
 
+def test_a_mistyped_direction_is_refused() -> None:
+    with pytest.raises(ValueError, match="direction='backwards' must be one of"):
+        learner("backwards")
+
+
 def test_freezing_is_fastais() -> None:
     learn = learner()
     assert open_groups(learn) == [False] * 4 + [True]

@@ -24,7 +24,7 @@ from tokenizers import Tokenizer
 from ulmfit_lib.models.awd_lstm import AWDLSTM, NO_DROPOUT, AWDLSTMConfig
 from ulmfit_lib.models.classifier import ClassifierConfig, TextClassifier
 from ulmfit_lib.text.cache import write_atomically
-from ulmfit_lib.text.streams import DIRECTIONS
+from ulmfit_lib.text.streams import check_direction
 from ulmfit_lib.text.tokenizer import load_tokenizer
 
 FORMAT = "ulmfit_lib text classifier"
@@ -95,11 +95,13 @@ def check_target(folder: str | Path, overwrite: bool = False) -> None:
         overwrite: whether another classifier may be replaced.
 
     Raises:
-        ClassifierFolderError: it is a file, or holds something that must stay.
+        ClassifierFolderError: it is a file, holds something that must stay, or lies
+            where nothing may be written.
     """
     target = Path(folder)
     if target.exists() and not target.is_dir():
         raise ClassifierFolderError(f"{target} is a file: name a folder")
+    _check_room(target)
     if not target.is_dir() or not any(target.iterdir()):
         return
     if not (target / CONFIG).is_file():
@@ -108,6 +110,15 @@ def check_target(folder: str | Path, overwrite: bool = False) -> None:
         raise ClassifierFolderError(
             f"{target} holds a classifier already: name a new folder, or replace it "
             "(overwrite=True, on the command line --overwrite)"
+        )
+
+
+def _check_room(target: Path) -> None:
+    """``target`` and the folders above it that are missing can be made."""
+    above = next(path for path in target.absolute().parents if path.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
+        raise ClassifierFolderError(
+            f"{target} cannot be made, nothing may be written in {above}: name another folder"
         )
 
 
@@ -151,9 +162,7 @@ def weights_name(direction: str) -> str:
     Raises:
         ValueError: ``direction`` is neither "forward" nor "backward".
     """
-    if direction not in DIRECTIONS:
-        raise ValueError(f"direction={direction!r} must be one of {DIRECTIONS}")
-    return f"{direction}.safetensors"
+    return f"{check_direction(direction)}.safetensors"
 
 
 def _files_of(saved: SavedClassifier) -> dict[str, bytes]:

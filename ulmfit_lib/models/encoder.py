@@ -51,6 +51,12 @@ class EncoderConfig:
     fine_tuning_dropout: float = 0.1  # what a loaded model has
 
     def __post_init__(self) -> None:
+        for name in ("vocab_size", "hidden_size", "n_layers", "feed_forward_size", "max_length"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}={getattr(self, name)} must be at least 1")
+        for name in ("dropout", "fine_tuning_dropout"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name}={getattr(self, name)} must lie in [0, 1)")
         if self.n_heads < 1 or self.hidden_size % self.n_heads:
             raise ValueError(
                 f"hidden_size={self.hidden_size} must be a multiple of n_heads={self.n_heads}"

@@ -25,7 +25,7 @@ from ulmfit_lib.models.awd_lstm import (
 )
 from ulmfit_lib.text.cache import write_atomically
 from ulmfit_lib.text.running_text import DamagedFileError
-from ulmfit_lib.text.streams import DIRECTIONS
+from ulmfit_lib.text.streams import check_direction
 
 SHIPPED_WEIGHTS = Path(__file__).parent / "weights"
 
@@ -36,9 +36,7 @@ def model_name(direction: str) -> str:
     Raises:
         ValueError: ``direction`` is neither "forward" nor "backward".
     """
-    if direction not in DIRECTIONS:
-        raise ValueError(f"direction={direction!r} must be one of {DIRECTIONS}")
-    return f"awd_lstm_{direction}"
+    return f"awd_lstm_{check_direction(direction)}"
 
 
 def save_language_model(
@@ -182,6 +180,9 @@ def load_language_model(
         direction: "forward" or "backward".
         dropouts: probabilities for further training.
         folder: where the weights are.
+
+    Returns:
+        The model in training mode, as every new module: ``eval()`` before it is measured.
 
     Raises:
         ValueError: unknown direction.

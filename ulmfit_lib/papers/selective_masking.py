@@ -310,15 +310,18 @@ def random_choice(
         seed: of the draw.
         max_length: as of ``choice``.
         lexicon: of :func:`task_lexicon`.
+
+    Raises:
+        ValueError: ``choice`` is that of other texts: it has more or fewer rows or tokens.
     """
     wanted = torch.tensor(sorted(lexicon), dtype=torch.long)
     generator = torch.Generator().manual_seed(derive(seed, "random masks"))
-    budgets = iter(choice)
+    framed = FramedTokenLabels(documents, choice, max_length, encoder.special)
+    budgets = (framed[i][1] for i in range(len(framed)))
 
     def choose(ids: Tensor) -> Tensor:
         """As many at random."""
-        rows = [[False, *next(budgets)[: max_length - 2], False] for _ in ids]
-        like = pad_batch([[int(c) for c in row] for row in rows], 0).bool()
+        like = pad_batch([next(budgets) for _ in ids], 0).bool()
         first = torch.isin(ids, wanted)
         return as_many_at_random(ids, like, encoder.vocabulary, generator, first)
 

@@ -43,7 +43,7 @@ from ulmfit_lib.models.pretrained import load_language_model
 from ulmfit_lib.papers.fitlam import new_classifier
 from ulmfit_lib.study.seeds import derive, seed_everything
 from ulmfit_lib.text.batches import BatchConfig
-from ulmfit_lib.text.streams import DIRECTIONS, StreamConfig
+from ulmfit_lib.text.streams import DIRECTIONS, StreamConfig, check_direction
 from ulmfit_lib.training.fine_tuning import (
     CLASSIFIER_STEPS,
     LM_STEPS,
@@ -131,6 +131,12 @@ class Recipe:
     lm: LMTuning = LMTuning()  # stage 2
     classifier: ClassifierTuning = field(default_factory=ClassifierTuning)  # stage 3
     directions: tuple[str, ...] = DIRECTIONS  # models whose probabilities are averaged
+
+    def __post_init__(self) -> None:
+        if not self.directions:
+            raise ValueError(f"directions=() is no model: name one or both of {DIRECTIONS}")
+        for direction in self.directions:
+            check_direction(direction)
 
 
 PAPER = Recipe()

@@ -55,6 +55,10 @@ LIMITS = (
     "fits."
 )
 _PACKAGES = ("torch", "fastai", "tokenizers", "numpy")
+_COUNTS = (
+    *("lm_updates", "lm_epochs", "lm_tokens", "updates", "thaw_updates", "many_batches"),
+    *("max_tokens", "max_batch_tokens", "batch_size", "valid_most"),
+)
 
 
 @dataclass(frozen=True)
@@ -83,9 +87,13 @@ class FitConfig:
     def __post_init__(self) -> None:
         if not 0 < self.valid_share < 1:
             raise ValueError(f"valid_share={self.valid_share}: give a share in (0, 1), such as 0.2")
-        for name in ("lm_tokens", "lm_epochs", "updates", "max_tokens", "batch_size", "valid_most"):
+        for name in _COUNTS:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)} must be at least 1")
+        if self.lr_max <= 0 or self.drop_mult < 0:
+            raise ValueError(
+                f"lr_max={self.lr_max} must be above 0, drop_mult={self.drop_mult} at least 0"
+            )
 
 
 class Predictor:

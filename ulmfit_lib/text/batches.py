@@ -223,6 +223,14 @@ def cut_batches(
             f"{len(order)} document cannot make a batch of {smallest}, the fewest that "
             "BatchNorm can be trained on: pass more documents"
         )
+    batches = _cut(order, lengths, config, smallest)
+    return _without_single_last(batches) if smallest > 1 else batches
+
+
+def _cut(
+    order: Sequence[int], lengths: Sequence[int], config: BatchConfig, smallest: int
+) -> list[list[int]]:
+    """As :func:`cut_batches`, but the last batch may have a single document."""
     batches: list[list[int]] = []
     longest = tokens = 0
     for i in order:
@@ -231,7 +239,7 @@ def cut_batches(
             batches.append([])
             longest = tokens = lengths[i]
         batches[-1].append(i)
-    return _without_single_last(batches) if smallest > 1 else batches
+    return batches
 
 
 def _is_full(n: int, longest: int, tokens: int, config: BatchConfig, smallest: int) -> bool:
@@ -251,31 +259,38 @@ def _without_single_last(batches: list[list[int]]) -> list[list[int]]:
     return [*before, previous + last]
 
 
-def shuffled_order(lengths: Sequence[int], config: BatchConfig, epoch: int) -> list[int]:
-    """The order of the documents in a training epoch: shuffled, yet little padding.
+def shuffled_batches(lengths: Sequence[int], config: BatchConfig, epoch: int) -> list[list[int]]:
+    """The batches of a training epoch: shuffled, yet with little padding.
 
     Documents are shuffled and dealt into pools of ``pool_batches`` batches;
-    each pool is sorted by length and cut, and the batches are shuffled again.
-    The order depends on (lengths, config, epoch) alone, so that a resumed run
-    sees what an unbroken one would. Introduced in the chapter *FitLaM*.
+    each pool is sorted by length and cut as by :func:`cut_batches`, and the
+    batches are shuffled again, but for the last one. None has a single
+    document. They depend on (lengths, config, epoch) alone, so that a resumed
+    run sees what an unbroken one would. Introduced in the chapter *FitLaM*.
+
+    Raises:
+        ValueError: there is one document only.
     """
+    if len(lengths) == 1:
+        cut_batches([0], lengths, config, smallest=2)  # says what is wrong
     rng = np.random.default_rng((config.seed, epoch))
     shuffled = rng.permutation(len(lengths)).tolist()
-    pool_size = config.batch_size * config.pool_batches
+    pool_size = max(2, config.batch_size * config.pool_batches)
     batches: list[list[int]] = []
     for start in range(0, len(shuffled), pool_size):
         pool = sorted(shuffled[start : start + pool_size], key=lambda i: -lengths[i])
-        batches += cut_batches(pool, lengths, config)
-    # The last batch may be smaller than the rest: it stays last, or all cuts after it would move.
+        cut = _cut(pool, lengths, config, smallest=2)
+        last = start + pool_size >= len(shuffled)  # completed when its neighbour is known
+        batches += cut if last else _without_single_last(cut)
     batches[:-1] = [batches[i] for i in rng.permutation(max(len(batches) - 1, 0))]
-    return [i for batch in batches for i in batch]
+    return _without_single_last(batches)
 
 
 class TextLoader(DataLoader):
     """Length-bucketed batches (ids (B, T), labels (B,)) that fastai's Learner accepts.
 
     Training (``shuffle=True``): every document once per epoch, in
-    :func:`shuffled_order`, and no batch of one document. :attr:`epoch` says
+    :func:`shuffled_batches`, none of one document. :attr:`epoch` says
     which order comes next and grows by one with each complete pass.
     Evaluation: longest documents first; ``Learner.get_preds`` puts its
     predictions back into the data set's order, :meth:`in_dataset_order` does
@@ -316,12 +331,16 @@ class TextLoader(DataLoader):
         if self.order is not None:
             return list(self.order)
         if self.shuffle:
-            return shuffled_order(self.lengths, self.config, self.epoch)
+            return [i for rows in self.plan() for i in rows]
         return sorted(range(len(self.lengths)), key=lambda i: -self.lengths[i])
 
-    def plan(self, order: Sequence[int] | None = None) -> list[list[int]]:
-        """Indices of each batch of the next pass (or of the documents in ``order``)."""
-        order = order if order is not None else self.get_idxs()
+    def plan(self) -> list[list[int]]:
+        """Indices of each batch of the next pass."""
+        if self.shuffle and self.order is None:
+            return shuffled_batches(self.lengths, self.config, self.epoch)
+        return self._cut(self.get_idxs())
+
+    def _cut(self, order: Sequence[int]) -> list[list[int]]:
         return cut_batches(order, self.lengths, self.config, smallest=2 if self.shuffle else 1)
 
     def __len__(self) -> int:
@@ -331,14 +350,16 @@ class TextLoader(DataLoader):
     def __iter__(self) -> Iterator[Batch]:
         """Batches of one pass; draws nothing from the global generators."""
         self.before_iter()
-        for batch in self.create_batches(self.get_idxs()):
+        for batch in map(self._read, self.plan()):
             yield self.after_batch(to_device(batch, self.device) if self.device else batch)
         self.after_iter()
 
     def create_batches(self, samps: Sequence[int]) -> Iterator[Batch]:
         """Batches of the documents ``samps`` (fastai's name for indices), in that order."""
-        for rows in self.plan(list(samps)):
-            yield self.collate([self.dataset[i] for i in rows])
+        return map(self._read, self._cut(list(samps)))
+
+    def _read(self, rows: Sequence[int]) -> Batch:
+        return self.collate([self.dataset[i] for i in rows])
 
     def collate(self, items: Sequence[tuple[Any, ...]]) -> Batch:
         """(ids (B, T) long, labels); without labels ids alone.

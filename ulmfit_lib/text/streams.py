@@ -21,6 +21,17 @@ from ulmfit_lib.text.tokenizer import BOS_ID
 DIRECTIONS = ("forward", "backward")
 
 
+def check_direction(direction: str) -> str:
+    """``direction`` itself, if there is such a one.
+
+    Raises:
+        ValueError: ``direction`` is neither "forward" nor "backward".
+    """
+    if direction not in DIRECTIONS:
+        raise ValueError(f"direction={direction!r} must be one of {DIRECTIONS}")
+    return direction
+
+
 @dataclass(frozen=True)
 class StreamConfig:
     """How a token stream is cut into batches."""
@@ -32,8 +43,7 @@ class StreamConfig:
     seed: int = 0  # of the random lengths
 
     def __post_init__(self) -> None:
-        if self.direction not in DIRECTIONS:
-            raise ValueError(f"direction={self.direction!r} must be one of {DIRECTIONS}")
+        check_direction(self.direction)
         if self.batch_size < 1 or self.bptt < 1:
             raise ValueError(f"batch_size={self.batch_size}, bptt={self.bptt}: give 1 or more")
 

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from ulmfit_lib.models.awd_lstm import LanguageModel
 from ulmfit_lib.models.classifier import TextClassifier
 from ulmfit_lib.text.batches import BatchConfig, TextDataset, TextLoader, TokenDataset
-from ulmfit_lib.text.streams import LMStream, StreamConfig, join_documents
+from ulmfit_lib.text.streams import LMStream, StreamConfig, check_direction, join_documents
 from ulmfit_lib.training.groups import Classifier, Ratio
 from ulmfit_lib.training.learner import (
     BFloat16,
@@ -238,6 +238,9 @@ def class_probabilities(
         direction: "forward" or "backward".
         batches: documents and padded tokens at once; by default 128 documents.
         max_tokens: keep at most the last so many tokens of a document.
+
+    Raises:
+        ValueError: unknown ``direction``.
     """
     loader = TextLoader(
         _dataset(documents, None, direction, max_tokens), batches or BatchConfig(128)
@@ -258,7 +261,8 @@ def _dataset(
     direction: str,
     max_tokens: int | None,
 ) -> TextDataset:
-    return TextDataset(documents, labels, direction == "backward", max_tokens)
+    backward = check_direction(direction) == "backward"
+    return TextDataset(documents, labels, backward, max_tokens)
 
 
 def _device_of(model: nn.Module) -> torch.device:

@@ -23,6 +23,7 @@ from ulmfit_lib.models.awd_lstm import AWDLSTM, CLASSIFIER_DROPOUTS
 from ulmfit_lib.models.classifier import ClassifierConfig, TextClassifier, classifier_encoder
 from ulmfit_lib.models.pretrained import load_language_model
 from ulmfit_lib.text.batches import BatchConfig, TextDataset, TextLoader
+from ulmfit_lib.text.streams import check_direction
 from ulmfit_lib.text.tokenizer import encode, load_tokenizer
 from ulmfit_lib.training.fine_tuning import free_order
 from ulmfit_lib.training.groups import check_partition, classifier_groups
@@ -61,7 +62,7 @@ class TextDataLoaders(DataLoaders):
         device: torch.device | str = "cpu",
     ) -> None:
         self.vocab = sorted(set(train[1]))
-        self.tokenizer, self.direction = tokenizer, direction
+        self.tokenizer, self.direction = tokenizer, check_direction(direction)
         self.batches = batches if batches is not None else free_order(len(train[0]), 64, seed=0)
         unknown = sorted(set(valid[1]) - set(self.vocab))
         if unknown:
