@@ -32,7 +32,8 @@ from ulmfit_lib.text import pydocs
 from ulmfit_lib.text.batches import BatchConfig, TextLoader, TokenDataset
 from ulmfit_lib.text.framing import FramedDataset
 from ulmfit_lib.text.tokenizer import PAD_ID, encode, load_tokenizer
-from ulmfit_lib.training.learner import classifier_learner, predict_probabilities
+from ulmfit_lib.training.evaluation import predict_probabilities
+from ulmfit_lib.training.learner import classifier_learner
 from ulmfit_lib.training.optimizers import adam
 
 LIMIT, BATCH_SIZE, RATE, DECAY, CLIP = 128, 16, 1e-4, 0.01, 1.0

@@ -1,6 +1,8 @@
 """The style: legible in light and dark, for colour-blind readers, and by text."""
 
 import itertools
+import re
+from urllib.parse import unquote
 
 import matplotlib as mpl
 import numpy as np
@@ -138,7 +140,8 @@ def test_a_picture_carries_its_text_and_closes_its_figure():
     axes = interval_bars({"a": summary(0.3)})
     found = picture(axes, 'Accuracy of "a" & more')
     assert 'alt="Accuracy of &quot;a&quot; &amp; more"' in found._repr_html_()
-    assert 'src="data:image/svg+xml;base64,' in found._repr_html_()
+    (address,) = re.findall('src="data:image/svg[+]xml,([^"]*)"', found._repr_html_())
+    assert unquote(address) == found.svg
     assert plt.get_fignums() == []
     with pytest.raises(ValueError, match="alt is empty"):
         picture(new_axes(), " ")

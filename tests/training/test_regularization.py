@@ -9,7 +9,8 @@ from fastai.callback.rnn import RNNCallback, RNNRegularizer
 from fastai.data.core import DataLoaders
 
 from ulmfit_lib.models.awd_lstm import LMOutput
-from ulmfit_lib.training.learner import language_model_learner, language_model_loss
+from ulmfit_lib.training.evaluation import language_model_loss
+from ulmfit_lib.training.learner import language_model_learner
 from ulmfit_lib.training.optimizers import adam
 from ulmfit_lib.training.regularization import (
     ActivationRegularizer,

@@ -42,6 +42,7 @@ from ulmfit_lib.text.framing import FramedDataset
 from ulmfit_lib.text.special_tokens import BOOK_TOKENS, SpecialTokens
 from ulmfit_lib.text.task_batches import TaskBatches
 from ulmfit_lib.text.truncation import PiecesDataset, check_truncation
+from ulmfit_lib.training.evaluation import predict_probabilities
 from ulmfit_lib.training.fine_tuning import (
     Documents,
     StepConfig,
@@ -50,12 +51,7 @@ from ulmfit_lib.training.fine_tuning import (
     tune_on_dataset,
 )
 from ulmfit_lib.training.groups import Ratio, classifier_groups
-from ulmfit_lib.training.learner import (
-    BFloat16,
-    classifier_learner,
-    fit_stages,
-    predict_probabilities,
-)
+from ulmfit_lib.training.learner import BFloat16, classifier_learner, fit_stages
 from ulmfit_lib.training.schedules import (
     Schedule,
     linear_warmup,

@@ -25,11 +25,11 @@ from ulmfit_lib.text.packing import HeldOutSequences, MaskedTargets
 from ulmfit_lib.text.pairs import PairDataset
 from ulmfit_lib.text.special_tokens import BOOK_TOKENS, SpecialTokens
 from ulmfit_lib.training.anchors import Anchors, match_by_name
+from ulmfit_lib.training.evaluation import evaluation_mode, predict_probabilities
 from ulmfit_lib.training.fine_tuning import Documents, StepConfig, free_order, tune_on_dataset
 from ulmfit_lib.training.fisher import diagonal_fisher, masked_lm_answers, relative
 from ulmfit_lib.training.forgetting import DistanceLog, Replay, masked_lm_reader
 from ulmfit_lib.training.groups import classifier_groups
-from ulmfit_lib.training.learner import evaluation_mode, predict_probabilities
 from ulmfit_lib.training.optimizers import OptFunc, adam
 from ulmfit_lib.training.penalties import QuadraticPenalty
 from ulmfit_lib.training.recadam import Annealing, recadam

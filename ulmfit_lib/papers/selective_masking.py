@@ -46,6 +46,7 @@ from ulmfit_lib.text.selective_masks import (
 )
 from ulmfit_lib.text.special_tokens import BOOK_TOKENS, SpecialTokens
 from ulmfit_lib.text.truncation import FRAME
+from ulmfit_lib.training.evaluation import evaluation_mode
 from ulmfit_lib.training.fine_tuning import Documents, StepConfig
 from ulmfit_lib.training.further_pretraining import (
     FurtherPretraining,
@@ -53,12 +54,7 @@ from ulmfit_lib.training.further_pretraining import (
     read_on,
 )
 from ulmfit_lib.training.groups import classifier_groups
-from ulmfit_lib.training.learner import (
-    BFloat16,
-    classifier_learner,
-    evaluation_mode,
-    fit_stages,
-)
+from ulmfit_lib.training.learner import BFloat16, classifier_learner, fit_stages
 from ulmfit_lib.training.schedules import linear_warmup
 from ulmfit_lib.training.token_importance import (
     ImportanceConfig,

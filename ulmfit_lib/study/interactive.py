@@ -21,11 +21,10 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeAlias
-from urllib.parse import quote
 
 from matplotlib.ticker import MaxNLocator
 
-from ulmfit_lib.study.plots import PALETTE
+from ulmfit_lib.study.plots import PALETTE, svg_address
 
 State: TypeAlias = tuple[int, ...]  # the chosen option of every control
 MAX_STATES = 400  # more make a page slow to load
@@ -356,7 +355,7 @@ class Frames(Explorable):
         """Source and alt text of the image, read-out and numbers."""
         frame = self._frames[state]
         parts = {
-            "image.src": _svg_address(frame.svg),
+            "image.src": svg_address(frame.svg),
             "image.alt": frame.alt,
             "readout.text": frame.readout,
         }
@@ -559,11 +558,6 @@ def _as_widget(ipywidgets: Any, control: Control) -> Any:
         description=control.label,
         style={"description_width": "initial"},
     )
-
-
-def _svg_address(svg: str) -> str:
-    """A data address that stays readable, shorter than base64 once the page is compressed."""
-    return f"data:image/svg+xml,{quote(svg, safe='=;,()!*+-.@')}"
 
 
 def _quoted(text: str) -> str:

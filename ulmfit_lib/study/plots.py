@@ -8,13 +8,13 @@ the chapter *Text and language models*.
 
 from __future__ import annotations
 
-import base64
 import html
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
+from urllib.parse import quote
 
 import matplotlib as mpl
 import numpy as np
@@ -274,9 +274,10 @@ def figure_svg(figure: Figure) -> str:
 def svg_address(svg: str) -> str:
     """``svg`` as a data address for an ``<img>``.
 
+    It stays readable, and is shorter than base64 once the page is compressed.
     Introduced in the chapter *Text and language models*.
     """
-    return f"data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()}"
+    return f"data:image/svg+xml,{quote(svg, safe='=;,()!*+-.@')}"
 
 
 def _figure_of(axes: Axes) -> Figure:

@@ -21,13 +21,13 @@ from ulmfit_lib.models.awd_lstm import LanguageModel
 from ulmfit_lib.models.classifier import TextClassifier
 from ulmfit_lib.text.batches import BatchConfig, TextDataset, TextLoader, TokenDataset
 from ulmfit_lib.text.streams import LMStream, StreamConfig, check_direction, join_documents
+from ulmfit_lib.training.evaluation import predict_probabilities
 from ulmfit_lib.training.groups import Classifier, Ratio
 from ulmfit_lib.training.learner import (
     BFloat16,
     classifier_learner,
     fit_stages,
     language_model_learner,
-    predict_probabilities,
 )
 from ulmfit_lib.training.optimizers import adam
 from ulmfit_lib.training.unfreezing import Plan

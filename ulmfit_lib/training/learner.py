@@ -7,9 +7,7 @@ chapter *FitLaM*.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -21,12 +19,11 @@ from fastai.callback.training import GradientClip
 from fastai.data.core import DataLoaders
 from fastai.learner import Learner
 from fastcore.basics import noop
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import nn
 
-from ulmfit_lib.models.awd_lstm import LanguageModel, LMOutput
-from ulmfit_lib.models.classifier import ClassifierOutput, TextClassifier
-from ulmfit_lib.text.batches import TextLoader
+from ulmfit_lib.models.awd_lstm import LanguageModel
+from ulmfit_lib.models.classifier import TextClassifier
+from ulmfit_lib.training.evaluation import accuracy, classification_loss, language_model_loss
 from ulmfit_lib.training.groups import (
     ULMFIT_RATIO,
     Classifier,
@@ -40,51 +37,6 @@ from ulmfit_lib.training.optimizers import adam
 from ulmfit_lib.training.regularization import ActivationRegularizer, RescaleLearningRate
 from ulmfit_lib.training.schedules import by_position
 from ulmfit_lib.training.unfreezing import Stage, train_only
-
-
-def language_model_loss(output: LMOutput, targets: Tensor) -> Tensor:
-    """Mean cross-entropy of the next tokens, in nats, computed in 32 bits.
-
-    Introduced in the chapter *Text and language models*.
-
-    Args:
-        output: of a language model; its logits are (B, T, V).
-        targets: the tokens that come next, (B, T).
-
-    Returns:
-        A scalar.
-    """
-    return F.cross_entropy(output.logits.flatten(0, 1).float(), targets.flatten())
-
-
-def classification_loss(output: Tensor | ClassifierOutput, labels: Tensor) -> Tensor:
-    """Mean cross-entropy of the classes, in nats, computed in 32 bits.
-
-    Introduced in the chapter *FitLaM*.
-
-    Args:
-        output: logits (B, C), alone or in a classifier's output.
-        labels: class indices (B,).
-
-    Returns:
-        A scalar.
-    """
-    return F.cross_entropy(_logits(output).float(), labels)
-
-
-def accuracy(output: Tensor | ClassifierOutput, labels: Tensor) -> Tensor:
-    """Share of rows whose largest logit is their label's; a metric for a ``Learner``.
-
-    Introduced in the chapter *FitLaM*.
-
-    Args:
-        output: logits (B, C), alone or in a classifier's output.
-        labels: class indices (B,).
-
-    Returns:
-        A scalar in ``[0, 1]``.
-    """
-    return (_logits(output).argmax(dim=1) == labels).float().mean()
 
 
 def language_model_learner(
@@ -260,80 +212,6 @@ class BFloat16(Callback):
         after = self.model.register_forward_hook(leave, always_call=True)
 
 
-@dataclass(frozen=True)
-class Evaluation:
-    """How well a classifier does. Introduced in the chapter *FitLaM*."""
-
-    loss: float  # mean cross-entropy, in nats
-    accuracy: float  # share of right answers
-    n: int  # examples
-
-
-def predict_probabilities(model: nn.Module, batches: Iterable[Sequence[Tensor]]) -> Tensor:
-    """Class probabilities of every document, on the CPU.
-
-    In evaluation mode, without gradients; the model's mode is as before when
-    it returns. Introduced in the chapter *FitLaM*.
-
-    Args:
-        model: ids (B, T) to logits (B, C).
-        batches: tuples that begin with ids (B, T), with or without labels.
-
-    Returns:
-        Probabilities (N, C): in the data set's order if ``batches`` is a
-        ``TextLoader`` (which sorts by length), else in the order they came.
-
-    Raises:
-        ValueError: ``batches`` is empty, or a loader that shuffles.
-    """
-    probabilities = torch.cat([F.softmax(logits, dim=1) for logits, _ in _outputs(model, batches)])
-    if isinstance(batches, TextLoader):
-        return batches.in_dataset_order(probabilities)
-    return probabilities
-
-
-def evaluate(model: nn.Module, batches: Iterable[Sequence[Tensor]]) -> Evaluation:
-    """Loss and accuracy of a classifier over labelled batches, every example counted once.
-
-    In evaluation mode, without gradients; the model's mode is as before when
-    it returns. Introduced in the chapter *FitLaM*.
-
-    Args:
-        model: ids (B, T) to logits (B, C).
-        batches: (ids (B, T), labels (B,)).
-
-    Raises:
-        ValueError: ``batches`` is empty or has no labels.
-    """
-    outputs = _outputs(model, batches)
-    logits = torch.cat([logits for logits, _ in outputs])
-    labels = torch.cat([rest[0] for _, rest in outputs if rest])
-    if len(labels) != len(logits):
-        raise ValueError(f"{len(labels)} labels for {len(logits)} documents: label every batch")
-    loss = classification_loss(logits, labels)
-    return Evaluation(loss.item(), accuracy(logits, labels).item(), len(labels))
-
-
-@contextmanager
-def evaluation_mode(model: nn.Module) -> Iterator[None]:
-    """Dropout off and no gradients within; afterwards each part is in its mode of before.
-
-    Introduced in the chapter *FitLaM*.
-    """
-    modes = {module: module.training for module in model.modules()}
-    model.eval()
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        for module, training in modes.items():
-            module.training = training
-
-
-def _logits(output: Tensor | ClassifierOutput) -> Tensor:
-    return output if isinstance(output, Tensor) else output.logits
-
-
 def _learner(
     model: nn.Module,
     dls: DataLoaders,
@@ -370,18 +248,3 @@ def _fit_stage(
         {"epoch": epoch} | dict(zip(names, map(float, values), strict=True))
         for epoch, values in enumerate(learn.recorder.values)
     ]
-
-
-def _outputs(
-    model: nn.Module, batches: Iterable[Sequence[Tensor]]
-) -> list[tuple[Tensor, list[Tensor]]]:
-    """Logits of each batch, and what came with its ids, all on the CPU."""
-    device = next(model.parameters()).device
-    with evaluation_mode(model):
-        outputs = [
-            (_logits(model(ids.to(device))).float().cpu(), [tensor.cpu() for tensor in rest])
-            for ids, *rest in batches
-        ]
-    if not outputs:
-        raise ValueError("batches is empty: there is nothing to evaluate")
-    return outputs

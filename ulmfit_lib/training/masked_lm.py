@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from ulmfit_lib.models.encoder import MaskedPositionsModel, MaskedPositionsOutput
 from ulmfit_lib.text.packing import MaskedTargets
-from ulmfit_lib.training.learner import evaluation_mode
+from ulmfit_lib.training.evaluation import evaluation_mode
 from ulmfit_lib.training.processes import mean_over_processes
 
 

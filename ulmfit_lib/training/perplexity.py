@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ulmfit_lib.models.awd_lstm import LanguageModel
-from ulmfit_lib.training.learner import evaluation_mode
+from ulmfit_lib.training.evaluation import evaluation_mode
 
 LMBatch = tuple[Tensor, Tensor]
 

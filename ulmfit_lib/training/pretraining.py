@@ -24,7 +24,7 @@ from ulmfit_lib.models.awd_lstm import (
 )
 from ulmfit_lib.text.streams import LMStream, StreamConfig
 from ulmfit_lib.text.token_files import TokenFile
-from ulmfit_lib.training.learner import language_model_loss
+from ulmfit_lib.training.evaluation import language_model_loss
 from ulmfit_lib.training.perplexity import (
     perplexity_per_token,
     perplexity_per_word,

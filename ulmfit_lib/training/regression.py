@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ulmfit_lib.text.batches import TextLoader
-from ulmfit_lib.training.learner import evaluation_mode
+from ulmfit_lib.training.evaluation import evaluation_mode
 
 
 def regression_loss(output: Tensor, scores: Tensor) -> Tensor:

@@ -25,9 +25,9 @@ from ulmfit_lib.models.pretrained import load_language_model
 from ulmfit_lib.text.batches import BatchConfig, TextDataset, TextLoader
 from ulmfit_lib.text.streams import check_direction
 from ulmfit_lib.text.tokenizer import encode, load_tokenizer
+from ulmfit_lib.training.evaluation import accuracy
 from ulmfit_lib.training.fine_tuning import free_order
 from ulmfit_lib.training.groups import check_partition, classifier_groups
-from ulmfit_lib.training.learner import accuracy
 from ulmfit_lib.training.optimizers import adam
 
 TextsAndClasses = tuple[Sequence[str], Sequence[str]]  # texts, and the name of the class of each

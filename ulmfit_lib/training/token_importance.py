@@ -23,7 +23,7 @@ from ulmfit_lib.text.batches import BatchConfig, TextLoader
 from ulmfit_lib.text.framing import FramedDataset
 from ulmfit_lib.text.special_tokens import BOOK_TOKENS, SpecialTokens
 from ulmfit_lib.text.truncation import FRAME
-from ulmfit_lib.training.learner import predict_probabilities
+from ulmfit_lib.training.evaluation import predict_probabilities
 
 _HELD = 65_536  # tokens of questions that are written out at once, whatever the texts' lengths
 _CALL = 48  # tokens of padding that take about as long as another call of a small encoder
