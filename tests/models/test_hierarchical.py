@@ -13,7 +13,7 @@ from ulmfit_lib.models.hierarchical import (
     HierarchicalConfig,
 )
 from ulmfit_lib.text.batches import pad_batch
-from ulmfit_lib.text.truncation import PiecesDataset
+from ulmfit_lib.text.pieces import PiecesDataset
 from ulmfit_lib.training.groups import check_partition, classifier_groups
 
 CONFIG = EncoderConfig(60, 16, 2, 2, 32, max_length=8, fine_tuning_dropout=0.0)

@@ -24,6 +24,7 @@ from ulmfit_lib.study.claims import load_claims
 from ulmfit_lib.study.records import EVALUATION, check_result
 from ulmfit_lib.study.scale import Scale
 from ulmfit_lib.study.seeds import few_labels
+from ulmfit_lib.text import domains
 from ulmfit_lib.text.corpus import Corpus, Split
 from ulmfit_lib.text.tokenizer import load_tokenizer
 
@@ -145,7 +146,8 @@ def test_every_task_finds_its_texts_and_companions(monkeypatch, task):
         asked.append(name)
         return replace(task, name=name)
 
-    monkeypatch.setattr(bert_experiment, "load", load)
+    for module in (bert_experiment, domains):
+        monkeypatch.setattr(module, "load", load)
     found = bert_experiment.study("imdb", Scale.SMOKE)
     assert set(asked) == {"imdb", "yelp10k", "amazon-mds", "ag-news", "trec6"}
     assert len(found.others) == 2

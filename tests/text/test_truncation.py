@@ -6,14 +6,11 @@ from hypothesis import strategies as st
 
 from ulmfit_lib.text.framing import FramedDataset, frame
 from ulmfit_lib.text.special_tokens import SpecialTokens
-from ulmfit_lib.text.tokenizer import CLS_ID, SEP_ID
 from ulmfit_lib.text.truncation import (
     TRUNCATIONS,
-    PiecesDataset,
     head,
     head_share,
     head_tail,
-    pieces,
     tail,
     truncate,
 )
@@ -51,26 +48,6 @@ def test_an_end_alone_is_head_or_tail(n_head, n_tail):
     assert head_tail(LONG, n_head, n_tail) == whole
 
 
-@given(texts, st.integers(1, 12))
-def test_pieces_hold_every_token_once(ids, n):
-    found = pieces(ids, n)
-    assert [token for piece in found for token in piece] == ids
-    assert len(found) == max(1, -(-len(ids) // n))
-    assert all(len(piece) == n for piece in found[:-1])
-
-
-def test_each_piece_has_its_own_frame():
-    dataset = PiecesDataset([list(range(10, 17)), []], 5, [0, 1])
-    assert dataset[0] == ([1, 10, 11, 12, 2, 1, 13, 14, 15, 2, 1, 16, 2], 0)
-    assert dataset[1] == ([CLS_ID, SEP_ID], 1)
-    assert dataset.lengths == [13, 2]
-
-
-def test_too_many_pieces_leave_head_and_tail():
-    whole = PiecesDataset([truncate(LONG, 20, "head+tail")], 7)
-    assert PiecesDataset([LONG], 7, max_pieces=4)[0] == whole[0]
-
-
 def test_specials_come_after_the_cut_so_none_is_lost():
     other = SpecialTokens(cls_id=7, sep_id=8, pad_id=9, bos_id=8)
     for how in TRUNCATIONS:
@@ -86,12 +63,9 @@ def test_specials_come_after_the_cut_so_none_is_lost():
     [
         (lambda: head(LONG, 0), "n=0"),
         (lambda: tail(LONG, 0), "n=0"),
-        (lambda: pieces(LONG, 0), "n=0"),
         (lambda: head_tail(LONG, 0, 0), "n_head=0, n_tail=0"),
         (lambda: head_tail(LONG, -1, 5), "n_head=-1"),
         (lambda: truncate(LONG, 5, "middle"), "truncation='middle'"),
-        (lambda: PiecesDataset([LONG], 2), "piece_length=2"),
-        (lambda: PiecesDataset([LONG], 5, max_pieces=0), "n=0"),
         (lambda: SpecialTokens(pad_id=1), "padding has one of its own"),
     ],
 )

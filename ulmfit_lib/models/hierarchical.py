@@ -76,7 +76,7 @@ class AttentionPool(nn.Module):
 class HierarchicalClassifier(EncoderClassifier):
     """Class logits of documents in pieces.
 
-    They come as :class:`ulmfit_lib.text.truncation.PiecesDataset` lays them
+    They come as :class:`ulmfit_lib.text.pieces.PiecesDataset` lays them
     out. Pieces that are all padding never enter the encoder. The others go
     through it in groups of ``group_size``; in training only the vectors of a
     group are kept, and its inner states are computed again when the gradient

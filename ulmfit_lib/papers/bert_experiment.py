@@ -58,6 +58,7 @@ from ulmfit_lib.study.task_study import (
 from ulmfit_lib.text import pydocs
 from ulmfit_lib.text.corpora import load, with_validation
 from ulmfit_lib.text.corpus import Corpus, Split, fingerprint
+from ulmfit_lib.text.domains import OTHER_DOCSTRINGS, SOURCE_CODE, domain_texts
 from ulmfit_lib.text.long_documents import LongDocumentConfig, long_task
 from ulmfit_lib.text.truncation import FRAME, TRUNCATIONS
 from ulmfit_lib.training.fine_tuning import Documents, class_probabilities
@@ -98,7 +99,6 @@ DOMAINS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] 
 LEFT_OUT: Mapping[str, tuple[str, ...]] = {
     "arxiv-cs39": ("layer", "decay", "schedule", "hierarchical=mean", "hierarchical=max")
 }
-OTHER_DOCSTRINGS, SOURCE_CODE = "other docstrings", "source code"
 EMBEDDED = ((OTHER_DOCSTRINGS,), (SOURCE_CODE,), ("pydocs", "pydocs-roles"))
 
 
@@ -548,19 +548,6 @@ def load_task(name: str) -> Corpus:
         return long_task(pydocs.load(), LIBRARIES, LongDocumentConfig(fillers=2))
     task = joined_pairs(load(name))
     return task if "valid" in task.splits else with_validation(task, 0.1, seed=0)
-
-
-def domain_texts(name: str) -> tuple[str, ...]:
-    """All unlabelled and training text of a corpus; its test text never.
-
-    Introduced in the chapter *How to fine-tune BERT*.
-    """
-    if name == OTHER_DOCSTRINGS:
-        return pydocs.other_docstrings()
-    if name == SOURCE_CODE:
-        return pydocs.source_code()
-    splits = load(name).splits
-    return tuple(t for part in ("train", "unsup") if part in splits for t in splits[part].texts)
 
 
 def study(task_name: str, scale: Scale, checkpoint: str | Path = SHIPPED_ENCODER) -> BertStudy:

@@ -39,9 +39,10 @@ from ulmfit_lib.models.pretrained_encoder import (
 from ulmfit_lib.study.seeds import derive, seed_everything
 from ulmfit_lib.text.batches import BatchConfig, TextLoader, TokenDataset
 from ulmfit_lib.text.framing import FramedDataset
+from ulmfit_lib.text.pieces import PiecesDataset
 from ulmfit_lib.text.special_tokens import BOOK_TOKENS, SpecialTokens
 from ulmfit_lib.text.task_batches import TaskBatches
-from ulmfit_lib.text.truncation import PiecesDataset, check_truncation
+from ulmfit_lib.text.truncation import check_truncation
 from ulmfit_lib.training.evaluation import predict_probabilities
 from ulmfit_lib.training.fine_tuning import (
     Documents,

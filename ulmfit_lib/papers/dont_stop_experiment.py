@@ -16,12 +16,7 @@ import numpy as np
 
 from ulmfit_lib.models.encoder import SHIPPED_ENCODER
 from ulmfit_lib.models.pretrained_encoder import PretrainedEncoder, load_pretrained_encoder
-from ulmfit_lib.papers.bert_experiment import (
-    OTHER_DOCSTRINGS,
-    SOURCE_CODE,
-    domain_texts,
-    load_task,
-)
+from ulmfit_lib.papers.bert_experiment import load_task
 from ulmfit_lib.papers.bert_finetuning import EncoderTuning, classify, rates_for, tune_encoder
 from ulmfit_lib.papers.dont_stop_pretraining import ARMS, Adaptation, adapt
 from ulmfit_lib.study.baselines import tfidf_logistic_regression
@@ -42,6 +37,7 @@ from ulmfit_lib.study.task_study import (
 )
 from ulmfit_lib.text.corpora import without_class
 from ulmfit_lib.text.corpus import Corpus, Split, fingerprint
+from ulmfit_lib.text.domains import OTHER_DOCSTRINGS, SOURCE_CODE, domain_texts
 from ulmfit_lib.text.general_text import general_documents
 from ulmfit_lib.text.near_copies import unlike
 from ulmfit_lib.text.neighbours import Pool

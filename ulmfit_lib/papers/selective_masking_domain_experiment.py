@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from ulmfit_lib.models.pretrained_encoder import PretrainedEncoder, load_pretrained_encoder
-from ulmfit_lib.papers.bert_experiment import domain_texts
 from ulmfit_lib.papers.selective_masking_experiment import (
     MaskingArm,
     MaskingSizes,
@@ -28,6 +27,7 @@ from ulmfit_lib.study.scale import Scale
 from ulmfit_lib.study.seeds import derive
 from ulmfit_lib.study.task_study import Curves, LabelledTexts, sample_texts
 from ulmfit_lib.text.corpus import Corpus
+from ulmfit_lib.text.domains import domain_texts
 from ulmfit_lib.text.truncation import FRAME
 from ulmfit_lib.training.fine_tuning import Documents
 from ulmfit_lib.training.further_pretraining import further_pretrain

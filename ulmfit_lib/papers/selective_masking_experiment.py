@@ -22,7 +22,6 @@ from ulmfit_lib.models.pretrained_encoder import (
     n_positions,
 )
 from ulmfit_lib.models.token_labeller import TokenLabeller
-from ulmfit_lib.papers.bert_experiment import OTHER_DOCSTRINGS, domain_texts
 from ulmfit_lib.papers.bert_finetuning import EncoderTuning, classify, tune_encoder
 from ulmfit_lib.papers.selective_masking import (
     Choice,
@@ -64,6 +63,7 @@ from ulmfit_lib.study.task_study import (
 )
 from ulmfit_lib.text.corpora import load, with_validation, without_class
 from ulmfit_lib.text.corpus import Corpus
+from ulmfit_lib.text.domains import OTHER_DOCSTRINGS, domain_texts
 from ulmfit_lib.text.truncation import FRAME
 from ulmfit_lib.training.fine_tuning import Documents
 from ulmfit_lib.training.further_pretraining import FurtherPretraining

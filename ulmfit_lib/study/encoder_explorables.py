@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from ulmfit_lib.study.interactive import Control, Frame, Frames, State, Table
 from ulmfit_lib.study.plots import PALETTE
-from ulmfit_lib.text.truncation import FRAME, TRUNCATIONS, pieces, truncate
+from ulmfit_lib.text.pieces import pieces
+from ulmfit_lib.text.truncation import FRAME, TRUNCATIONS, truncate
 
 LIMITS = (32, 64, 128, 256, 512)
 _COLUMNS, _SIDE, _TOP = 50, 13, 8  # cells in a row, their size, and the room above, in own units
