@@ -29,6 +29,13 @@ def test_predictions_give_a_bootstrap_over_seeds_and_examples():
     assert arm_summary(sample, "a").mean == pytest.approx(sample.values("a", "accuracy").mean())
 
 
+def test_one_training_under_two_names_has_one_interval():
+    sample = record({"a": 0.8, "b": 0.5})
+    twice = replace(sample, arms={**sample.arms, "lr=1x": sample.arms["a"]})
+    assert arm_summary(twice, "lr=1x") == arm_summary(twice, "a")
+    assert arm_difference(twice, "lr=1x", "b") == arm_difference(twice, "a", "b")
+
+
 def test_an_arm_is_not_compared_with_itself():
     with pytest.raises(ValueError, match="'a' is compared with itself"):
         arm_difference(record({"a": 0.8, "b": 0.5}), "a", "a")

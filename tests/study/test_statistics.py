@@ -208,3 +208,9 @@ def test_summaries_print_as_the_book_prints_them():
     assert found.text(percent=False, digits=2) == "0.71 [0.70, 0.73]"
     assert Summary(-0.004, 0, -0.01, 0.002, 3).text(sign=True) == "−0.4 [−1.0, +0.2]"
     assert Summary(-0.0001, 0, 0.0, 0.0, 3).text(sign=True) == "0.0 [0.0, 0.0]"
+
+
+def test_a_bound_near_zero_shows_its_side():
+    assert Summary(-0.008, 0, -0.016, -0.00011, 3).text() == "−0.8 [−1.6, −0.01]"
+    assert Summary(0.01, 0, 0.00003, 0.02, 3).text(sign=True) == "+1.0 [+0.003, +2.0]"
+    assert Summary(0.01, 0, 0.000001, 0.02, 3).text(sign=True) == "+1.0 [0.0, +2.0]"

@@ -81,7 +81,7 @@ def arm_contrast(
     kept = [record.predictions(arm, shared) for arm in weights]
     paired = [rows for rows in kept if rows is not None]
     if metric in METRICS and len(paired) == len(weights):
-        seed = derive(0, "bootstrap", record.experiment, *weights)
+        seed = derive(0, "bootstrap", record.experiment)  # the same draws for all arms
         return contrast(record.gold, paired, signs, seed=seed, metric=metric)
     values = np.stack([record.values(arm, metric, shared) for arm in weights])
     return t_interval(np.array(signs) @ values)
@@ -91,9 +91,10 @@ def mean_effect(effects: Sequence[Summary]) -> Summary:
     """Mean of one effect over several tasks, with Student's interval over the tasks.
 
     Every task counts alike, however well its own effect is known. The interval
-    asks what to expect on another task of such a kind, and takes the tasks as
-    drawn on their own: two of one domain are less than two. Introduced in the
-    chapter *Don't stop pre-training*.
+    is of the mean over tasks of such a kind (a single further one may well lie
+    outside it), and takes the tasks as drawn on their own: several of one
+    domain are fewer than they look. Introduced in the chapter *Don't stop
+    pre-training*.
 
     Args:
         effects: of each task, one or more.

@@ -19,6 +19,7 @@ from scipy import stats
 
 Scores = NDArray[np.float64]
 METRICS = ("accuracy", "macro_f1", "mcc")
+N_DRAWS = 10_000  # bootstrap samples: a bound of two points then moves by some hundredths
 _DRAWS_AT_ONCE = 4_000_000  # resampled examples held in memory at a time
 
 
@@ -36,15 +37,17 @@ class Summary:
     def text(self, *, percent: bool = True, digits: int = 1, sign: bool = False) -> str:
         """``"71.3 [69.8, 72.6]"``.
 
+        A bound that would be printed as zero gets up to two digits more: its
+        side of zero is what decides.
+
         Args:
             percent: print 0.713 as 71.3.
             digits: digits after the point.
             sign: write ``+`` before positive numbers (for differences).
         """
         scale = 100.0 if percent else 1.0
-        mean, low, high = (
-            _number(scale * x, digits, sign) for x in (self.mean, self.low, self.high)
-        )
+        mean = _number(scale * self.mean, digits, sign)
+        low, high = (_bound(scale * x, digits, sign) for x in (self.low, self.high))
         if math.isnan(self.low):
             return f"{mean} (no interval: n = {self.n})"
         return f"{mean} [{low}, {high}]"
@@ -130,7 +133,7 @@ def bootstrap(
     *,
     seed: int,
     metric: str = "accuracy",
-    n_draws: int = 2000,
+    n_draws: int = N_DRAWS,
     level: float = 0.95,
 ) -> Summary:
     """Mean score of an arm; the interval counts seeds and test examples.
@@ -160,7 +163,7 @@ def paired_bootstrap(
     *,
     seed: int,
     metric: str = "accuracy",
-    n_draws: int = 2000,
+    n_draws: int = N_DRAWS,
     level: float = 0.95,
 ) -> Summary:
     """Mean of ``score(first) - score(second)``, same seeds and same examples.
@@ -189,7 +192,7 @@ def contrast(
     *,
     seed: int,
     metric: str = "accuracy",
-    n_draws: int = 2000,
+    n_draws: int = N_DRAWS,
     level: float = 0.95,
 ) -> Summary:
     r"""Weighted sum of arms' scores with a bootstrap over seeds and examples.
@@ -405,6 +408,12 @@ def _t_quantile(n: int, level: float) -> float:
 def _check_level(level: float) -> None:
     if not 0.0 < level < 1.0:
         raise ValueError(f"level={level}: give a coverage in (0, 1), such as 0.95")
+
+
+def _bound(value: float, digits: int, sign: bool) -> str:
+    """``value`` with as many digits as show its side of zero, two more at most."""
+    more = (n for n in range(digits, digits + 3) if round(value, n))
+    return _number(value, next(more, digits), sign)
 
 
 def _number(value: float, digits: int, sign: bool) -> str:
