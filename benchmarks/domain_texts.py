@@ -17,9 +17,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ulmfit_lib.papers.bert_experiment import domain_texts, load_task
+from ulmfit_lib.papers.bert_experiment import load_task
 from ulmfit_lib.papers.dont_stop_experiment import SETTINGS
 from ulmfit_lib.study.task_study import sample_texts
+from ulmfit_lib.text.domains import domain_texts
 from ulmfit_lib.text.near_copies import shingles, unlike
 from ulmfit_lib.text.tokenizer import encode, load_tokenizer
 

@@ -32,7 +32,6 @@ from sklearn.preprocessing import StandardScaler
 from ulmfit_lib.models.pooling import masked_mean
 from ulmfit_lib.models.pretrained import load_language_model
 from ulmfit_lib.models.pretrained_encoder import PretrainedEncoder, load_pretrained_encoder
-from ulmfit_lib.papers.bert_experiment import domain_texts
 from ulmfit_lib.papers.bert_finetuning import EncoderTuning, classify, tune_encoder
 from ulmfit_lib.papers.selective_masking_experiment import DOMAINS
 from ulmfit_lib.papers.transfer_experiment import ENCODER_LR
@@ -42,6 +41,7 @@ from ulmfit_lib.study.seeds import few_labels
 from ulmfit_lib.study.statistics import contrast
 from ulmfit_lib.study.task_study import LabelledTexts, labelled
 from ulmfit_lib.text.corpora import load
+from ulmfit_lib.text.domains import domain_texts
 from ulmfit_lib.text.framing import FramedDataset
 from ulmfit_lib.text.streams import join_documents
 from ulmfit_lib.text.token_files import tokenize_files
