@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -264,8 +265,8 @@ def scores(
     if metric == "accuracy":
         found = ((rows == gold).astype(np.float32) @ draws.T) / draws.sum(axis=1)
     else:
-        of_confusion = {"macro_f1": _macro_f1, "mcc": _mcc}[metric]
-        found = np.stack([of_confusion(c) for c in _confusions(gold, rows, draws)])
+        of_tally = {"macro_f1": _macro_f1, "mcc": _mcc}[metric]
+        found = np.stack([of_tally(tally) for tally in _tallies(gold, rows, draws)])
     shaped = found.astype(np.float64).reshape(*predictions.shape[:-1], len(draws))
     return shaped[..., 0] if counts is None else shaped
 
@@ -338,34 +339,41 @@ def _seed_deviations(
     return stretch * picked
 
 
-def _confusions(
+class _Tally(NamedTuple):
+    """How often each class occurs in each draw, every one (B, C)."""
+
+    right: Scores  # given rightly
+    gold: Scores
+    guessed: Scores
+
+
+def _tallies(
     gold: NDArray[np.int64], rows: NDArray[np.int64], draws: NDArray[np.float32]
-) -> Iterator[Scores]:
-    """Confusion counts of every row, shape (B, C, C): gold by prediction."""
+) -> Iterator[_Tally]:
+    """What both F1 and Matthews' coefficient hang on, for every row of predictions."""
     classes, codes = np.unique(np.concatenate([gold, rows.ravel()]), return_inverse=True)
-    size, truth = len(classes), codes[: len(gold)]
+    is_class, truth = np.eye(len(classes), dtype=np.float32), codes[: len(gold)]
+
+    def count(members: NDArray[np.float32]) -> Scores:
+        return (draws @ members).astype(np.float64)
+
+    held = count(is_class[truth])
     for guess in codes[len(gold) :].reshape(rows.shape):
-        cells, where = np.unique(truth * size + guess, return_inverse=True)
-        membership = np.eye(len(cells), dtype=np.float32)[where]
-        table = np.zeros((len(draws), size * size))
-        table[:, cells] = draws @ membership
-        yield table.reshape(-1, size, size)
+        members = is_class[guess]
+        yield _Tally(count(members * (guess == truth)[:, None]), held, count(members))
 
 
-def _macro_f1(confusion: Scores) -> Scores:
-    hits = np.diagonal(confusion, axis1=1, axis2=2)
-    in_play = confusion.sum(axis=1) + confusion.sum(axis=2)
-    f1 = np.divide(2 * hits, in_play, out=np.zeros_like(hits), where=in_play > 0)
+def _macro_f1(tally: _Tally) -> Scores:
+    in_play = tally.gold + tally.guessed
+    f1 = np.divide(2 * tally.right, in_play, out=np.zeros_like(in_play), where=in_play > 0)
     return np.asarray(f1.mean(axis=1))
 
 
-def _mcc(confusion: Scores) -> Scores:
-    total = confusion.sum(axis=(1, 2))
-    hits = np.trace(confusion, axis1=1, axis2=2)
-    gold, guess = confusion.sum(axis=2), confusion.sum(axis=1)
-    covariance = hits * total - (gold * guess).sum(axis=1)
-    spread = (total**2 - (gold**2).sum(axis=1)) * (total**2 - (guess**2).sum(axis=1))
-    scale = np.sqrt(spread)
+def _mcc(tally: _Tally) -> Scores:
+    total, hits = tally.gold.sum(axis=1), tally.right.sum(axis=1)
+    covariance = hits * total - (tally.gold * tally.guessed).sum(axis=1)
+    gold, guessed = (total**2 - (n**2).sum(axis=1) for n in (tally.gold, tally.guessed))
+    scale = np.sqrt(gold * guessed)
     return np.divide(covariance, scale, out=np.zeros_like(covariance), where=scale > 0)
 
 
