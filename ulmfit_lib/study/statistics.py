@@ -20,7 +20,7 @@ from scipy import stats
 
 Scores = NDArray[np.float64]
 METRICS = ("accuracy", "macro_f1", "mcc")
-N_DRAWS = 10_000  # bootstrap samples: a bound of two points then moves by some hundredths
+N_DRAWS = 5_000  # bootstrap samples: a bound of two points then moves by some hundredths
 _DRAWS_AT_ONCE = 4_000_000  # resampled examples held in memory at a time
 
 
