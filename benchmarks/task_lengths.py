@@ -22,12 +22,12 @@ from ulmfit_lib.text.truncation import FRAME
 SAMPLE = 300  # test texts measured
 STUDY = sizes(Scale.LAPTOP)
 BODY = STUDY.max_length - FRAME  # tokens of a text that one sequence holds
-COLUMNS = "{:>12}{:>22}{:>20}{:>28}"
+COLUMNS = "{:>12}{:>19}{:>19}{:>20}"
 HEADS = (
     "task",
     f"over {BODY} tokens, %",
     f"over {STUDY.max_pieces} pieces, %",
-    "labels at the paper's sizes",
+    "the paper's labels",
 )
 
 
