@@ -355,6 +355,7 @@ def _tallies(
     is_class, truth = np.eye(len(classes), dtype=np.float32), codes[: len(gold)]
 
     def count(members: NDArray[np.float32]) -> Scores:
+        """In each draw."""
         return (draws @ members).astype(np.float64)
 
     held = count(is_class[truth])
