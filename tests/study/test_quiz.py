@@ -1,5 +1,7 @@
 """Quizzes: a reason for every choice, on a page that works alone."""
 
+import re
+
 import pytest
 import yaml
 from hypothesis import given
@@ -158,3 +160,5 @@ def test_a_choice_without_a_reason_is_refused_in_python_too():
 @pytest.mark.parametrize("file", QUIZZES, ids=lambda file: file.stem)
 def test_every_quiz_of_the_book_is_sound(file):
     assert len(load_quiz(file).questions) >= 3
+    plain = re.sub(r"`[^`]*`|\$[^$]*\$", "", file.read_text())
+    assert "*" not in plain  # emphasis would be shown as asterisks
